@@ -1,0 +1,94 @@
+/**
+ * The manifest as it is written (`kind: Model` in YAML or JSON), after its shape has been checked against the JSON
+ * schema in `api/schemas/manifest.ts`. Members with a question mark have a default, see `DEFAULTS`.
+ */
+import type {
+  GuardrailName,
+  InconclusivePolicy,
+  ParameterValue,
+  RiskTier,
+  Severity,
+  Task,
+} from './model-manifest.ts';
+
+export interface ManifestDocument {
+  readonly apiVersion: 'slipway/v1';
+  readonly kind: 'Model';
+  readonly metadata: {
+    readonly name: string;
+    readonly description?: string;
+    readonly owner: string;
+  };
+  readonly spec: {
+    readonly task: Task;
+    readonly riskTier: RiskTier;
+    readonly features: readonly { readonly name: string; readonly min?: number; readonly max?: number }[];
+    readonly target: string;
+    readonly data: {
+      readonly file: string;
+      /** Exactly one of the two; the client reads `queryFile` and sends its text as `query`. */
+      readonly query?: string;
+      readonly queryFile?: string;
+      readonly trainBefore?: string;
+    };
+    readonly trainer: {
+      readonly name: string;
+      readonly seed: number;
+      readonly parameters?: Readonly<Record<string, ParameterValue>>;
+    };
+    readonly gates: readonly GateDocument[];
+    readonly guardrails: readonly GuardrailDocument[];
+    readonly slo: { readonly latencyMs: number };
+    readonly approval?: { readonly timeout?: string; readonly valid?: string };
+    readonly rollout: RolloutDocument;
+  };
+}
+
+export interface GateDocument {
+  readonly name: string;
+  readonly expression: string;
+  readonly severity?: Severity;
+  readonly message: string;
+}
+
+export interface GuardrailDocument {
+  readonly name: GuardrailName;
+  readonly tolerance: number;
+  readonly margin: number;
+  readonly negligibleRate: number;
+}
+
+export interface StepDocument {
+  readonly weight: number;
+  readonly minDuration: string;
+  readonly maxDuration: string;
+  readonly minSamples: number;
+}
+
+export interface ShadowDocument {
+  readonly mirror: number;
+  readonly minDuration: string;
+  readonly maxDuration: string;
+  readonly minSamples: number;
+  readonly scoreTolerance: number;
+}
+
+export interface RolloutDocument {
+  readonly shadow?: ShadowDocument;
+  readonly steps: readonly StepDocument[];
+  readonly onInconclusive?: InconclusivePolicy;
+  readonly askTimeout?: string;
+  readonly lease?: string;
+  readonly guardFor?: string;
+}
+
+/** What an absent member means. Each errs on the side of the champion, or of asking a person. */
+export const DEFAULTS = {
+  severity: 'deny',
+  onInconclusive: 'ask',
+  askTimeout: '1h',
+  lease: '15s',
+  guardFor: '24h',
+  approvalTimeout: '3d',
+  approvalValid: '7d',
+} as const satisfies Record<string, string>;

@@ -1,0 +1,5 @@
+/** Traces, metrics and logs, the same in every process. */
+export { createLogger } from './logger.ts';
+export type { Logger } from './logger.ts';
+export { METRICS_CONTENT_TYPE, startTelemetry } from './telemetry.ts';
+export type { Telemetry, TelemetryOptions } from './telemetry.ts';

@@ -1,0 +1,128 @@
+/**
+ * Stores evidence: windows of counts and prediction rows, each second, in one sequence per process start.
+ *
+ * One flush is under way at a time. Once it was tried its content is frozen, because a lost connection leaves it open
+ * whether it was stored; the same sequence number again is then a no-op. What happens meanwhile adds up in the
+ * tallies, so a database that is away costs wider windows, not memory; prediction rows are bounded and lost first.
+ */
+import { SlipwayError } from '../domain/errors.ts';
+import type { ArmWindow, GatewayFlush } from '../domain/rollout/arm-window.ts';
+import type { Guard } from './guard.ts';
+import { explain } from './log.ts';
+import type { GatewayLog } from './log.ts';
+import type { GatewayMetrics } from './metrics.ts';
+import type { EvidenceSink } from './ports.ts';
+import type { PredictionLog } from './prediction-log.ts';
+import { within } from './within.ts';
+
+export interface FlusherOptions {
+  readonly gatewayId: string;
+  readonly bootId: string;
+  readonly sink: EvidenceSink;
+  readonly predictions: PredictionLog;
+  readonly guard: Guard;
+  /** Takes the windows of all endpoints since the last call. */
+  readonly cut: () => ArmWindow[];
+  readonly intervalMs: number;
+  readonly metrics: GatewayMetrics;
+  readonly log: GatewayLog;
+}
+
+/** Rows of one statement. */
+const ROWS_PER_FLUSH = 5000;
+
+export class Flusher {
+  readonly #options: FlusherOptions;
+  #timer: NodeJS.Timeout | null = null;
+  #seq = 0;
+  #frozen: GatewayFlush | null = null;
+  #running: Promise<boolean> | null = null;
+  #reachable: boolean | null = null;
+
+  constructor(options: FlusherOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => void this.flush(), this.#options.intervalMs);
+  }
+
+  /** Stores everything up to now. @returns false when the sink does not answer; what was not stored is kept. */
+  flush(): Promise<boolean> {
+    this.#running ??= this.#flush().finally(() => {
+      this.#running = null;
+    });
+    return this.#running;
+  }
+
+  /** The last flush; gives up after `timeoutMs`, so that a database that hangs cannot hold up the stop. */
+  async close(timeoutMs: number): Promise<void> {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    let stored = false;
+    const end = async (): Promise<void> => {
+      // The one under way began before the last answers.
+      await this.#running;
+      stored = await this.flush();
+    };
+    await within(end(), timeoutMs);
+    const rows = this.#options.predictions.size + (this.#frozen?.predictions.length ?? 0);
+    if (!stored) this.#options.log.error({ rows }, 'evidence of the last moments could not be stored');
+  }
+
+  async #flush(): Promise<boolean> {
+    const { predictions, guard, metrics } = this.#options;
+    const delivered = await guard.deliver();
+    const dropped = predictions.takeDropped();
+    if (dropped > 0) metrics.predictionsDropped(dropped);
+    if (this.#frozen !== null && !(await this.#store())) return false;
+    do {
+      this.#frozen = this.#next();
+      if (!(await this.#store())) return false;
+    } while (predictions.size >= ROWS_PER_FLUSH);
+    return delivered;
+  }
+
+  #next(): GatewayFlush {
+    const { gatewayId, bootId, cut, predictions } = this.#options;
+    this.#seq += 1;
+    return {
+      gatewayId,
+      bootId,
+      seq: this.#seq,
+      windows: cut(),
+      predictions: predictions.take(ROWS_PER_FLUSH),
+    };
+  }
+
+  async #store(): Promise<boolean> {
+    const { sink, log, metrics } = this.#options;
+    for (let flush = this.#frozen; flush !== null; flush = this.#frozen) {
+      try {
+        await sink.flush(flush);
+        this.#frozen = null;
+      } catch (error) {
+        this.#reached(false, error);
+        // Refused for what it holds, so certainly not stored: without this, one bad row would stop all evidence.
+        if (!(error instanceof SlipwayError) || error.retryable || flush.predictions.length === 0)
+          return false;
+        metrics.predictionsDropped(flush.predictions.length);
+        log.error(
+          { seq: flush.seq, rows: flush.predictions.length },
+          'prediction rows were refused and are dropped',
+        );
+        this.#frozen = { ...flush, predictions: [] };
+      }
+    }
+    this.#reached(true, null);
+    return true;
+  }
+
+  #reached(reachable: boolean, error: unknown): void {
+    if (this.#reachable === reachable) return;
+    this.#reachable = reachable;
+    const { log, metrics } = this.#options;
+    metrics.controlPlane('sink', reachable);
+    if (!reachable)
+      log.warn({ reason: explain(error) }, 'evidence cannot be stored; it is kept and tried again');
+  }
+}

@@ -1,0 +1,42 @@
+/** Reads a request's body up to a limit. */
+import type { IncomingMessage } from 'node:http';
+import { SlipwayError } from '../../domain/errors.ts';
+
+/** The caller went away before its body was complete: there is nobody to answer. */
+export class CallerGone extends Error {}
+
+/**
+ * A body that is too large is read to its end and thrown away, up to this many times the limit: to answer while the
+ * caller still sends makes many clients report a reset connection in place of the answer.
+ */
+const DISCARD = 8;
+
+/** @throws SlipwayError `BODY_TOO_LARGE`; CallerGone */
+export function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+  const announced = Number(request.headers['content-length'] ?? 0);
+  if (announced > maxBytes * DISCARD) return Promise.reject(tooLarge(maxBytes));
+  return new Promise((resolve, reject) => {
+    let chunks: Buffer[] = [];
+    let size = 0;
+    request.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size <= maxBytes) chunks.push(chunk);
+      else if (size > maxBytes * DISCARD) reject(tooLarge(maxBytes));
+      else chunks = [];
+    });
+    request.on('end', () => {
+      if (size > maxBytes) reject(tooLarge(maxBytes));
+      // Most bodies are one chunk; concatenating would copy it.
+      else resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks));
+    });
+    request.on('error', () => reject(new CallerGone()));
+    request.on('close', () => reject(new CallerGone()));
+  });
+}
+
+function tooLarge(maxBytes: number): SlipwayError {
+  return new SlipwayError(
+    'BODY_TOO_LARGE',
+    `the body may have at most ${maxBytes} bytes; send fewer rows at once`,
+  );
+}

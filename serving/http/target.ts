@@ -1,0 +1,75 @@
+/** What a path asks for. */
+import { SlipwayError } from '../../domain/errors.ts';
+
+export type Target =
+  | { readonly kind: 'live' | 'ready' | 'server' | 'metrics'; readonly method: 'GET' }
+  | {
+      readonly kind: 'model' | 'model-ready';
+      readonly method: 'GET';
+      readonly model: string;
+      readonly version: string | undefined;
+    }
+  | {
+      readonly kind: 'infer';
+      readonly method: 'POST';
+      readonly model: string;
+      readonly version: string | undefined;
+    };
+
+const FIXED: Readonly<Record<string, Target>> = {
+  '/health/live': { kind: 'live', method: 'GET' },
+  '/health/ready': { kind: 'ready', method: 'GET' },
+  '/metrics': { kind: 'metrics', method: 'GET' },
+  '/v2': { kind: 'server', method: 'GET' },
+  '/v2/': { kind: 'server', method: 'GET' },
+  '/v2/health/live': { kind: 'live', method: 'GET' },
+  '/v2/health/ready': { kind: 'ready', method: 'GET' },
+};
+
+const MODELS = '/v2/models/';
+
+/** @throws SlipwayError `NOT_FOUND` */
+export function targetOf(url: string): Target {
+  const query = url.indexOf('?');
+  const path = query === -1 ? url : url.slice(0, query);
+  if (path.startsWith(MODELS)) {
+    const target = modelTarget(path.slice(MODELS.length).split('/'));
+    if (target !== undefined) return target;
+  }
+  const fixed = Object.hasOwn(FIXED, path) ? FIXED[path] : undefined;
+  if (fixed !== undefined) return fixed;
+  throw new SlipwayError(
+    'NOT_FOUND',
+    'there is nothing under this path; GET /v2/models/<model> describes a model',
+  );
+}
+
+/** `<model>[/versions/<version>][/infer|/ready]` */
+function modelTarget(parts: readonly string[]): Target | undefined {
+  const [name = '', second] = parts;
+  const versioned = second === 'versions';
+  const action = parts[versioned ? 3 : 1];
+  if (parts.length > (versioned ? 4 : 2) || name === '') return undefined;
+  const model = decode(name);
+  const version = versioned ? decode(parts[2] ?? '') : undefined;
+  if (version === '') return undefined;
+  switch (action) {
+    case 'infer':
+      return { kind: 'infer', method: 'POST', model, version };
+    case 'ready':
+      return { kind: 'model-ready', method: 'GET', model, version };
+    case undefined:
+      return { kind: 'model', method: 'GET', model, version };
+    default:
+      return undefined;
+  }
+}
+
+function decode(part: string): string {
+  if (!part.includes('%')) return part;
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    throw new SlipwayError('NOT_FOUND', 'the path is not correctly percent-encoded');
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * How each kind of activity is tried, in one place, each with its reason. `startToClose` bounds one attempt,
+ * `scheduleToClose` the whole; a heartbeat is what makes a dead worker known.
+ */
+import { proxyActivities } from '@temporalio/workflow';
+import type { EvaluationActivities } from '../activities/evaluation.ts';
+import type { ObserveActivities } from '../activities/observe.ts';
+import type { RegistryActivities } from '../activities/registry.ts';
+import type { ReleaseActivities } from '../activities/release.ts';
+import type { RolloutOwnershipActivities } from '../activities/rollout-ownership.ts';
+import type { TrafficActivities } from '../activities/traffic.ts';
+import type { TrainingActivities } from '../activities/training.ts';
+import { TASK_QUEUES } from './messages.ts';
+
+/** Short transactions on the registry. Ten minutes ride out a database restart; errors that no retry mends are typed non-retryable. */
+export const registry = proxyActivities<ReleaseActivities & RegistryActivities & RolloutOwnershipActivities>({
+  taskQueue: TASK_QUEUES.control,
+  startToCloseTimeout: '30s',
+  scheduleToCloseTimeout: '10m',
+  retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '10s' },
+});
+
+/** Forward route changes: given up after five minutes, because a candidate that cannot be routed must be rolled back. */
+export const traffic = proxyActivities<TrafficActivities>({
+  taskQueue: TASK_QUEUES.control,
+  startToCloseTimeout: '15s',
+  scheduleToCloseTimeout: '5m',
+  retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '5s' },
+});
+
+/** Waiting for gateways to load a version and apply a route: slow models take their time, a dead worker must not. */
+export const gateways = proxyActivities<Pick<TrafficActivities, 'awaitGateways'>>({
+  taskQueue: TASK_QUEUES.control,
+  startToCloseTimeout: '3m',
+  scheduleToCloseTimeout: '10m',
+  heartbeatTimeout: '10s',
+  retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '5s' },
+});
+
+/** Restoring the champion is never given up. */
+export const restore = proxyActivities<Pick<TrafficActivities, 'restoreChampion'>>({
+  taskQueue: TASK_QUEUES.control,
+  startToCloseTimeout: '15s',
+  retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '10s' },
+  priority: { priorityKey: 1 },
+});
+
+/**
+ * A step may last for days; five seconds without a heartbeat mean a dead worker, and the next attempt must begin well
+ * inside the shortest lease. Attempts are unbounded because the lease ends the exposure by itself.
+ */
+export const observation = proxyActivities<ObserveActivities>({
+  taskQueue: TASK_QUEUES.control,
+  startToCloseTimeout: '7d',
+  heartbeatTimeout: '5s',
+  retry: { initialInterval: '200ms', backoffCoefficient: 1.5, maximumInterval: '2s' },
+});
+
+/** Reading and writing the training data: minutes at most, and a worker that dies takes half a minute to be missed. */
+export const data = proxyActivities<Pick<TrainingActivities, 'snapshotDataset'> & EvaluationActivities>({
+  taskQueue: TASK_QUEUES.train,
+  startToCloseTimeout: '1h',
+  scheduleToCloseTimeout: '3h',
+  retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '1m', maximumAttempts: 5 },
+});
+
+/**
+ * Training costs money, so attempts are few; each resumes from the last checkpoint. A trainer reports progress at
+ * least every few seconds, so fifteen without a heartbeat mean that the worker is gone.
+ */
+export const training = proxyActivities<Pick<TrainingActivities, 'runTraining'>>({
+  taskQueue: TASK_QUEUES.train,
+  startToCloseTimeout: '12h',
+  scheduleToCloseTimeout: '24h',
+  heartbeatTimeout: '15s',
+  retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '10m', maximumAttempts: 5 },
+});
