@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { SlipwayError } from '../../domain/errors.ts';
 import { inheritedEnvironment } from '../../platform/config.ts';
 import type { ExternalServices } from '../../platform/config.ts';
+import { homeLayout } from '../../platform/home.ts';
 import { projectRoot } from '../../platform/root.ts';
 import { findTemporal } from './find-temporal.ts';
 import { acquireLock, waitForLock } from './lock-file.ts';
@@ -274,7 +275,7 @@ async function startProcesses(
   return {
     ...addresses,
     ...(temporal.ui === undefined ? {} : { temporalUi: temporal.ui }),
-    tokenFile: join(home, 'token'),
+    tokenFile: homeLayout(home).tokenFile,
     pids: {},
     supervisor: supervisorIdentity,
   };
