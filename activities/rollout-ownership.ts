@@ -2,6 +2,8 @@
 import { SlipwayError } from '../domain/errors.ts';
 
 export interface RolloutOwnership {
+  /** Whether this very run still runs. @throws UNAVAILABLE when that cannot be learnt now. */
+  isRunning(workflowId: string, runId: string): Promise<boolean>;
   /** The release that the running rollout of an endpoint belongs to; null when none runs. */
   owner(endpoint: string): Promise<string | null>;
   /** Asks for an orderly end of the running rollout, and resolves when it has ended. */
@@ -31,6 +33,19 @@ export function createRolloutOwnershipActivities({ rollouts }: { readonly rollou
         );
       }
       await rollouts.cancel(endpoint, `release ${releaseId} starts its rollout anew`);
+    },
+
+    /**
+     * Before every step forward: a rollout whose release was terminated, or reset to before it, must not go on. (A
+     * reset leaves the children of the old run alone.)
+     * @throws WRONG_PHASE
+     */
+    async confirmOwner(owner: { readonly workflowId: string; readonly runId: string }): Promise<void> {
+      if (await rollouts.isRunning(owner.workflowId, owner.runId)) return;
+      throw new SlipwayError(
+        'WRONG_PHASE',
+        `${owner.workflowId} no longer runs as it did when this rollout began`,
+      );
     },
 
     /** After a rollback: the running rollout, if any, has been fenced off and may end. */

@@ -9,6 +9,7 @@ import { guardAllRoutes } from './auth.ts';
 import { documentRoutes, openapiRoute } from './openapi.ts';
 import type { ApiPorts } from './ports.ts';
 import { sendProblem } from './problem.ts';
+import { observeRequests } from './request-telemetry.ts';
 import type { ApiInstance } from './routes/api-instance.ts';
 import { auditRoutes } from './routes/audit.ts';
 import { healthRoutes } from './routes/health.ts';
@@ -16,8 +17,6 @@ import { labelRoutes } from './routes/labels.ts';
 import { modelRoutes } from './routes/models.ts';
 import { releaseRoutes } from './routes/releases.ts';
 import { versionRoutes } from './routes/versions.ts';
-import type { ApiTelemetry } from './tracing.ts';
-import { traceRequests } from './tracing.ts';
 import { validatorCompiler } from './validation.ts';
 
 /** Ten thousand labels fit; nothing else comes near. */
@@ -28,7 +27,7 @@ const REQUEST_TIMEOUT_MS = 60_000;
 export interface ApiOptions {
   readonly ports: ApiPorts;
   readonly logger?: FastifyBaseLogger;
-  readonly telemetry?: ApiTelemetry;
+  readonly telemetry?: Parameters<typeof observeRequests>[1];
 }
 
 export async function createApi({ ports, logger, telemetry }: ApiOptions): Promise<ApiInstance> {
@@ -55,7 +54,7 @@ export async function createApi({ ports, logger, telemetry }: ApiOptions): Promi
   const methods = rememberMethods(app);
   app.setNotFoundHandler((request, reply) => notFound(methods, request, reply));
 
-  if (telemetry !== undefined) traceRequests(app, telemetry);
+  if (telemetry !== undefined) observeRequests(app, telemetry);
   guardAllRoutes(app, ports.tokens);
   await documentRoutes(app);
   healthRoutes(app, ports);

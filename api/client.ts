@@ -31,7 +31,7 @@ export interface LabelInput {
   readonly observedAt: string;
 }
 
-export type CommandPath = 'pause' | 'resume' | 'skip-step' | 'abort' | 'promote-now';
+type CommandPath = 'pause' | 'resume' | 'skip-step' | 'abort' | 'promote-now';
 
 const DEFAULT_TIMEOUT_MS = 100_000;
 
@@ -85,9 +85,9 @@ export function createApiClient(options: ApiClientOptions): ApiClient {
     createRelease: (release) => post('/v1/releases', release),
     releases: async (filter = {}) =>
       (await get<{ releases: readonly Release[] }>(`/v1/releases?${search(filter)}`)).releases,
-    release: (id) => get(releasePath(id)),
-    decide: (id, decision, body) => post(`${releasePath(id)}/${decision}`, body),
-    command: (id, command, reason) => post(`${releasePath(id)}/${command}`, { reason }),
+    release: async (id) => get(releasePath(id)),
+    decide: async (id, decision, body) => post(`${releasePath(id)}/${decision}`, body),
+    command: async (id, command, reason) => post(`${releasePath(id)}/${command}`, { reason }),
     rollback: (model, body) => post(`/v1/models/${name(model)}/rollback`, body),
     version: (digest) => get(`/v1/versions/${name(digest)}`),
     lineage: (digest) => get(`/v1/versions/${name(digest)}/lineage`),
@@ -186,7 +186,6 @@ function refusal(status: number, answer: unknown, path: string): SlipwayError {
   );
 }
 
-export type { AuditVerdict } from './schemas/audit.ts';
 export type { ModelStatus, ModelSummary } from './schemas/model.ts';
-export type { AcceptedRelease, ReleaseDetail } from './schemas/release.ts';
-export type { LineageChain, Verification, VersionSummary } from './schemas/version.ts';
+export type { ReleaseDetail } from './schemas/release.ts';
+export type { LineageChain } from './schemas/version.ts';

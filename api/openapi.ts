@@ -32,7 +32,8 @@ const options: FastifyDynamicSwaggerOptions = {
     components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
   },
   refResolver: {
-    buildLocalReference: (json, _base, _fragment, index) => String(json['$id'] ?? `schema-${index}`),
+    buildLocalReference: (json, _base, _fragment, index) =>
+      typeof json['$id'] === 'string' ? json['$id'] : `schema-${index}`,
   },
   transform: ({ schema, url, route }) => {
     const { response, ...described } = schema ?? {};

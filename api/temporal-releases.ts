@@ -109,39 +109,39 @@ export function createTemporalReleases(client: Client): ReleaseWorkflows {
       }
     },
 
-    rollback(input: RollbackInput): Promise<RollbackResult> {
-      const { endpoint, actor, reason } = input;
-      return within(ROLLBACK_TIMEOUT_MS, 'the rollback', async () => {
-        try {
-          const handle = await client.workflow.start<(input: RollbackInput) => Promise<RollbackResult>>(
-            'rollbackModel',
-            {
-              workflowId: rollbackWorkflowId(endpoint),
-              taskQueue: TASK_QUEUES.control,
-              args: [input],
-              workflowIdReusePolicy: 'ALLOW_DUPLICATE',
-              workflowIdConflictPolicy: 'FAIL',
-              staticSummary: `rollback of ${endpoint} by ${actor}: ${reason.slice(0, 150)}`,
-              typedSearchAttributes: [
-                { key: SEARCH_ATTRIBUTES.model, value: endpoint },
-                { key: SEARCH_ATTRIBUTES.phase, value: 'rollback' },
-              ],
-            },
-          );
-          return await handle.result();
-        } catch (error) {
-          if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
-          throw new SlipwayError(
-            'ROLLOUT_IN_PROGRESS',
-            `a rollback of ${endpoint} is under way already; wait for it`,
-            {
-              cause: error,
-            },
-          );
-        }
-      });
-    },
+    rollback: (input) => within(ROLLBACK_TIMEOUT_MS, 'the rollback', () => rollBack(client, input)),
   };
+}
+
+async function rollBack(client: Client, input: RollbackInput): Promise<RollbackResult> {
+  const { endpoint, actor, reason } = input;
+  try {
+    const handle = await client.workflow.start<(input: RollbackInput) => Promise<RollbackResult>>(
+      'rollbackModel',
+      {
+        workflowId: rollbackWorkflowId(endpoint),
+        taskQueue: TASK_QUEUES.control,
+        args: [input],
+        workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+        workflowIdConflictPolicy: 'FAIL',
+        staticSummary: `rollback of ${endpoint} by ${actor}: ${reason.slice(0, 150)}`,
+        typedSearchAttributes: [
+          { key: SEARCH_ATTRIBUTES.model, value: endpoint },
+          { key: SEARCH_ATTRIBUTES.phase, value: 'rollback' },
+        ],
+      },
+    );
+    return await handle.result();
+  } catch (error) {
+    if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+    throw new SlipwayError(
+      'ROLLOUT_IN_PROGRESS',
+      `a rollback of ${endpoint} is under way already; wait for it`,
+      {
+        cause: error,
+      },
+    );
+  }
 }
 
 function domainError(error: unknown, what: string): SlipwayError {

@@ -17,7 +17,6 @@ export const LOCAL_ACTORS = {
   operator: 'operator',
 } as const satisfies Record<string, Role>;
 
-export type LocalActor = keyof typeof LOCAL_ACTORS;
 export type TokenFile = Readonly<Record<string, string>>;
 
 const TOKEN = /^slw_[A-Za-z0-9_-]{43}$/;

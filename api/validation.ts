@@ -33,12 +33,6 @@ const texts = new Ajv2020({ ...options, coerceTypes: true });
 export const validatorCompiler: FastifySchemaCompiler<object> = ({ schema, httpPart }) =>
   httpPart === 'body' ? bodies.compile(schema) : texts.compile(schema);
 
-/** A validator for documents that do not come as a whole body. */
-export function compileSchema(schema: object): (document: unknown) => readonly Problem[] {
-  const validate = bodies.compile(schema);
-  return (document) => (validate(document) ? [] : problemsOf(validate.errors ?? []));
-}
-
 type ValidationError = Pick<ErrorObject, 'keyword' | 'instancePath' | 'params' | 'message'> &
   Partial<Pick<ErrorObject, 'parentSchema' | 'data'>>;
 

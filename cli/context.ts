@@ -1,7 +1,7 @@
 /** What every command is given: where to write, and how to reach the running stack. */
 import type { ApiClient } from '../api/client.ts';
 import { createApiClient } from '../api/client.ts';
-import { findRunningStack } from '../deploy/local/index.ts';
+import { findRunningStack } from '../deploy/local/stack-file.ts';
 import { SlipwayError } from '../domain/errors.ts';
 import { stackPaths } from '../platform/config.ts';
 import type { Output } from './output.ts';
@@ -10,9 +10,9 @@ import { readTokens } from './tokens.ts';
 export interface CliContext {
   readonly output: Output;
   /** Leaves with this code once everything is done. */
-  exit(code: number): void;
+  readonly exit: (code: number) => void;
   /** @throws SlipwayError STACK_NOT_RUNNING */
-  connect(actor: string): Promise<ApiClient>;
+  readonly connect: (actor: string) => Promise<ApiClient>;
 }
 
 export async function connectToStack(actor: string): Promise<ApiClient> {

@@ -63,17 +63,22 @@ export async function readModelDocument(file: string): Promise<ModelDocument> {
   const features = Array.isArray(spec['features']) ? spec['features'] : [];
   return {
     file,
-    name: String(asObject(manifest['metadata'] ?? {}, file)['name'] ?? ''),
+    name: textOf(asObject(manifest['metadata'] ?? {}, file)['name']),
     manifest,
     sources: { manifest: file, ...(queryFile !== undefined && { query: queryFile }) },
     data: {
-      file: String(data['file'] ?? ''),
-      query: String(data['query'] ?? ''),
+      file: textOf(data['file']),
+      query: textOf(data['query']),
       features: features.map((feature) => String((feature as { name?: unknown }).name)),
-      target: String(spec['target'] ?? ''),
+      target: textOf(spec['target']),
     },
     lineOf: (pointer) => lineOf(document, lines, pointer),
   };
+}
+
+/** What is no text is the API's to complain about. */
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
 }
 
 async function readText(file: string): Promise<string> {

@@ -36,7 +36,7 @@ export function errorLines(error: unknown): readonly string[] {
 }
 
 /** `examples/elec2/model.yaml:12 /spec/target: is required` */
-export function problemLine({ file, path, reason }: Problem): string {
+function problemLine({ file, path, reason }: Problem): string {
   return `  ${[file, path].filter((part) => part !== undefined && part !== '').join(' ')}: ${reason}`.replace(
     /^ {2}: /,
     '  ',

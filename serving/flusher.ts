@@ -74,7 +74,7 @@ export class Flusher {
     const delivered = await guard.deliver();
     const dropped = predictions.takeDropped();
     if (dropped > 0) metrics.predictionsDropped(dropped);
-    if (this.#frozen !== null && !(await this.#store())) return false;
+    if (!(await this.#store())) return false;
     do {
       this.#frozen = this.#next();
       if (!(await this.#store())) return false;
@@ -82,39 +82,43 @@ export class Flusher {
     return delivered;
   }
 
-  #next(): GatewayFlush {
+  /** Null when there is nothing to say: no route is in force yet. */
+  #next(): GatewayFlush | null {
     const { gatewayId, bootId, cut, predictions } = this.#options;
+    const windows = cut();
+    const rows = predictions.take(ROWS_PER_FLUSH);
+    if (windows.length === 0 && rows.length === 0) return null;
     this.#seq += 1;
-    return {
-      gatewayId,
-      bootId,
-      seq: this.#seq,
-      windows: cut(),
-      predictions: predictions.take(ROWS_PER_FLUSH),
-    };
+    return { gatewayId, bootId, seq: this.#seq, windows, predictions: rows };
   }
 
   async #store(): Promise<boolean> {
-    const { sink, log, metrics } = this.#options;
+    const { sink } = this.#options;
     for (let flush = this.#frozen; flush !== null; flush = this.#frozen) {
       try {
         await sink.flush(flush);
         this.#frozen = null;
+        this.#reached(true, null);
       } catch (error) {
         this.#reached(false, error);
-        // Refused for what it holds, so certainly not stored: without this, one bad row would stop all evidence.
-        if (!(error instanceof SlipwayError) || error.retryable || flush.predictions.length === 0)
-          return false;
-        metrics.predictionsDropped(flush.predictions.length);
-        log.error(
-          { seq: flush.seq, rows: flush.predictions.length },
-          'prediction rows were refused and are dropped',
-        );
-        this.#frozen = { ...flush, predictions: [] };
+        if (!(error instanceof SlipwayError) || error.retryable) return false;
+        this.#frozen = this.#without(flush);
       }
     }
-    this.#reached(true, null);
     return true;
+  }
+
+  /**
+   * What is left of a flush that was refused for what it holds, and so certainly not stored: first without its rows,
+   * then nothing. One bad row would otherwise stop all evidence for good.
+   */
+  #without(flush: GatewayFlush): GatewayFlush | null {
+    const { log, metrics } = this.#options;
+    const rows = flush.predictions.length;
+    const windows = rows > 0 ? 0 : flush.windows.length;
+    if (rows > 0) metrics.predictionsDropped(rows);
+    log.error({ seq: flush.seq, rows, windows }, 'evidence was refused and is lost');
+    return rows > 0 ? { ...flush, predictions: [] } : null;
   }
 
   #reached(reachable: boolean, error: unknown): void {

@@ -12,20 +12,36 @@ import type { TrafficActivities } from '../activities/traffic.ts';
 import type { TrainingActivities } from '../activities/training.ts';
 import { TASK_QUEUES } from './messages.ts';
 
-/** Short transactions on the registry. Ten minutes ride out a database restart; errors that no retry mends are typed non-retryable. */
+/**
+ * Short transactions on the registry. Ten minutes ride out a database restart; errors that no retry mends are typed
+ * non-retryable. A rollout in the way may end some day, but this release says so now instead of waiting in silence.
+ */
 export const registry = proxyActivities<ReleaseActivities & RegistryActivities & RolloutOwnershipActivities>({
   taskQueue: TASK_QUEUES.control,
   startToCloseTimeout: '30s',
   scheduleToCloseTimeout: '10m',
-  retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '10s' },
+  retry: {
+    initialInterval: '200ms',
+    backoffCoefficient: 2,
+    maximumInterval: '10s',
+    nonRetryableErrorTypes: ['ROLLOUT_IN_PROGRESS'],
+  },
 });
 
-/** Forward route changes: given up after five minutes, because a candidate that cannot be routed must be rolled back. */
+/**
+ * Forward route changes: given up after five minutes, because a candidate that cannot be routed must be rolled back. A
+ * conflict is final: the same expected generation will not come back.
+ */
 export const traffic = proxyActivities<TrafficActivities>({
   taskQueue: TASK_QUEUES.control,
   startToCloseTimeout: '15s',
   scheduleToCloseTimeout: '5m',
-  retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '5s' },
+  retry: {
+    initialInterval: '200ms',
+    backoffCoefficient: 2,
+    maximumInterval: '5s',
+    nonRetryableErrorTypes: ['GENERATION_CONFLICT'],
+  },
 });
 
 /** Waiting for gateways to load a version and apply a route: slow models take their time, a dead worker must not. */
@@ -34,7 +50,13 @@ export const gateways = proxyActivities<Pick<TrafficActivities, 'awaitGateways'>
   startToCloseTimeout: '3m',
   scheduleToCloseTimeout: '10m',
   heartbeatTimeout: '10s',
-  retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '5s' },
+  retry: {
+    initialInterval: '500ms',
+    backoffCoefficient: 2,
+    maximumInterval: '5s',
+    // It has waited for as long as it was asked to.
+    nonRetryableErrorTypes: ['GATEWAY_NOT_ACKNOWLEDGED'],
+  },
 });
 
 /** Restoring the champion is never given up. */

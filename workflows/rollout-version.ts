@@ -29,7 +29,7 @@ import { afterVerdict, changeOf, planSteps } from '../domain/rollout/plan.ts';
 import type { PlannedStep } from '../domain/rollout/plan.ts';
 import type { StepVerdict } from '../domain/rollout/verdict.ts';
 import type { Digest } from '../domain/routing/route.ts';
-import { gateways, observation, restore, traffic } from './activity-options.ts';
+import { gateways, observation, registry, restore, traffic } from './activity-options.ts';
 import { commandSignal, progressSignal, releaseGuardSignal, renewSignal } from './messages.ts';
 import type { RolloutCommand, RolloutProgress, RolloutStepView, StepResult } from './messages.ts';
 import { describeRollout } from './details.ts';
@@ -327,8 +327,11 @@ class Rollout {
     key: string,
     summary: string,
   ): Promise<void> {
-    const { endpoint, releaseId } = this.input;
+    const { endpoint, releaseId, owner } = this.input;
     const { epoch, generation: expectedGeneration } = this;
+    await registry.confirmOwner.executeWithOptions({ summary: `${owner.workflowId} still wants it` }, [
+      owner,
+    ]);
     const { generation } = await traffic.changeRoute.executeWithOptions({ summary }, [
       {
         endpoint,

@@ -1,5 +1,5 @@
 /** Health is open, because a load balancer has no token; so it says only whether, never why. */
-import Type from 'typebox';
+import { Type } from 'typebox';
 
 import { oneOf, strict } from '../schemas/common.ts';
 import type { ApiPorts, Readiness } from '../ports.ts';

@@ -21,8 +21,12 @@ const RECENT = 1000;
 
 export function modelRoutes(app: ApiInstance, ports: ApiPorts): void {
   applyRoute(app, ports);
-  const { models, releases, routes, versions, workflows } = ports;
+  readRoutes(app, ports);
+  versionsRoute(app, ports);
+  rollbackRoute(app, ports);
+}
 
+function readRoutes(app: ApiInstance, { models, releases, routes }: ApiPorts): void {
   app.get(
     '/v1/models',
     {
@@ -35,11 +39,16 @@ export function modelRoutes(app: ApiInstance, ports: ApiPorts): void {
     },
     async () => {
       const running = (await releases.list({ limit: RECENT })).filter(({ outcome }) => outcome === null);
-      const summaries = (await models.list()).map(async ({ manifest: _, ...model }) => ({
-        ...model,
-        champion: (await routes.read(model.name))?.champion ?? null,
-        running: running.find((release) => release.model === model.name) ?? null,
-      }));
+      const summaries = (await models.list()).map(
+        async ({ name, manifestDigest, createdAtMs, updatedAtMs }) => ({
+          name,
+          manifestDigest,
+          createdAtMs,
+          updatedAtMs,
+          champion: (await routes.read(name))?.champion ?? null,
+          running: running.find((release) => release.model === name) ?? null,
+        }),
+      );
       return { models: await Promise.all(summaries) };
     },
   );
@@ -66,7 +75,9 @@ export function modelRoutes(app: ApiInstance, ports: ApiPorts): void {
       return { ...model, champion: route?.champion ?? null, route, gateways, running };
     },
   );
+}
 
+function versionsRoute(app: ApiInstance, { models, versions }: ApiPorts): void {
   app.get(
     '/v1/models/:name/versions',
     {
@@ -93,7 +104,9 @@ export function modelRoutes(app: ApiInstance, ports: ApiPorts): void {
       };
     },
   );
+}
 
+function rollbackRoute(app: ApiInstance, { models, versions, workflows }: ApiPorts): void {
   app.post(
     '/v1/models/:name/rollback',
     {

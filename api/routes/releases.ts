@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
-import Type from 'typebox';
+import { Type } from 'typebox';
 
 import { actorOf, requireRole } from '../auth.ts';
 import type { ApiPorts, ReleaseCommand } from '../ports.ts';

@@ -15,7 +15,12 @@ import type { ApiInstance } from './api-instance.ts';
 
 const tags = ['versions'];
 
-export function versionRoutes(app: ApiInstance, { versions, verifier, releases, routes }: ApiPorts): void {
+export function versionRoutes(app: ApiInstance, ports: ApiPorts): void {
+  readRoutes(app, ports);
+  checkRoutes(app, ports);
+}
+
+function readRoutes(app: ApiInstance, { versions, releases, routes }: ApiPorts): void {
   app.get(
     '/v1/versions/:digest',
     {
@@ -68,7 +73,9 @@ export function versionRoutes(app: ApiInstance, { versions, verifier, releases, 
       return { digest, model, number, lineage, release, decisions, served, revoked };
     },
   );
+}
 
+function checkRoutes(app: ApiInstance, { versions, verifier }: ApiPorts): void {
   app.post(
     '/v1/versions/:digest/verify',
     {

@@ -1,5 +1,5 @@
 /** The audit log on the wire. */
-import Type from 'typebox';
+import { Type } from 'typebox';
 
 import type { AuditRow } from '../../domain/registry/audit-chain.ts';
 import type { BrokenStream } from '../ports.ts';

@@ -1,5 +1,5 @@
 /** Building blocks of the API's schemas, and the problem document that every error is. */
-import Type from 'typebox';
+import { Type } from 'typebox';
 import type { TProperties, TSchemaOptions, TUnsafe } from 'typebox';
 
 import type { ErrorCode, Problem } from '../../domain/errors.ts';
@@ -19,8 +19,8 @@ export function oneOf<const T extends string>(
 
 /** `T | null`. */
 export function nullable<T>(schema: TUnsafe<T>): TUnsafe<T | null>;
-export function nullable(schema: object): TUnsafe<unknown>;
-export function nullable(schema: object): TUnsafe<unknown> {
+export function nullable(schema: object): TUnsafe;
+export function nullable(schema: object): TUnsafe {
   return Type.Unsafe<unknown>({ anyOf: [schema, { type: 'null' }] });
 }
 

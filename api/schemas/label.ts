@@ -1,5 +1,5 @@
 /** Delayed labels on the wire: what a prediction should have been, joined by prediction id. */
-import Type from 'typebox';
+import { Type } from 'typebox';
 
 import type { LabelReceipt } from '../ports.ts';
 import { Instant, strict } from './common.ts';

@@ -4,7 +4,7 @@
  *
  * A `description` is also the end of the sentence "must be …" that a person reads when the value is wrong.
  */
-import Type from 'typebox';
+import { Type } from 'typebox';
 
 import { DURATION_DESCRIPTION, DURATION_PATTERN } from '../../domain/manifest/duration.ts';
 import type { ManifestDocument } from '../../domain/manifest/manifest-document.ts';

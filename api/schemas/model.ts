@@ -1,5 +1,5 @@
 /** Models, their routes and rollbacks on the wire. */
-import Type from 'typebox';
+import { Type } from 'typebox';
 
 import type { LiveGateway } from '../../domain/rollout/arm-window.ts';
 import type { ModelManifest } from '../../domain/manifest/model-manifest.ts';

@@ -1,5 +1,5 @@
 /** Releases on the wire. */
-import Type from 'typebox';
+import { Type } from 'typebox';
 
 import type { Release, ReleaseEvent } from '../../domain/release/release.ts';
 import type { ReleaseView } from '../../workflows/messages.ts';

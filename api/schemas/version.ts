@@ -1,5 +1,5 @@
 /** Model versions on the wire. */
-import Type from 'typebox';
+import { Type } from 'typebox';
 
 import type { Problem } from '../../domain/errors.ts';
 import type {
@@ -92,7 +92,7 @@ export const VersionSchema = Type.Unsafe<VersionDetail>(
 );
 
 /** A decision without its signature, which `verify` checks. */
-export type DecisionSummary = Pick<
+type DecisionSummary = Pick<
   ApprovalDecision,
   'approver' | 'decision' | 'comment' | 'policyDigest' | 'evidenceDigest' | 'decidedAt' | 'expiresAt'
 >;

@@ -1,5 +1,5 @@
 /**
- * Server CPU per request: the whole gateway (validation, routing, evidence, prediction log) against a canned answer of
+ * Server CPU per request: the whole gateway (validation, routing, evidence, prediction log, metrics, tracing) against a canned answer of
  * `node:http`, interleaved in one run, at 1, 16 and 64 connections with one JSON prediction each.
  *
  *   node dist/bench/serving/infer.bench.js [model.onnx features] [--canary|--shadow]
@@ -15,8 +15,10 @@ import type { AddressInfo } from 'node:net';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import { NO_LOG } from '../../serving/log.ts';
-import { NO_METRICS } from '../../serving/metrics.ts';
+import { startTelemetry } from '../../platform/telemetry/index.ts';
 import { servedTensors } from '../../serving/models/check-tensors.ts';
+import { createGatewayMetrics } from '../../serving/telemetry/otel-metrics.ts';
+import { createGatewayTracer } from '../../serving/telemetry/otel-tracer.ts';
 import { GatewayFixture, eventually, modelBytes } from '../../test/serving/gateway-fixture.ts';
 
 const ROUNDS = 5;
@@ -61,15 +63,17 @@ async function gateway(
   fixture.control.route({ champion, spec: { features } });
   const settings = { pollMs: 1000, flushMs: 1000, acknowledgeMs: 1000 };
   const delay = monitorEventLoopDelay({ resolution: 1 });
+  const telemetry = startTelemetry({ service: 'bench', otlpEndpoint: undefined, sampleRatio: 0.01 });
+  const tracer = createGatewayTracer(telemetry.tracer);
   const metrics = {
-    ...NO_METRICS,
+    ...createGatewayMetrics(telemetry),
     modelLoaded: (_: string, __: string, placement: string, ms: number) =>
       console.log(
         `loaded ${placement} in ${ms.toFixed(0)} ms, longest stop of the event loop ${(delay.max / 1e6).toFixed(1)} ms`,
       ),
   };
   const log = { ...NO_LOG, error: (fields: object, message: string) => console.error(message, fields) };
-  const client = await fixture.start({ metrics, settings, log });
+  const client = await fixture.start({ metrics, tracer, settings, log });
   await new Promise((resolve) => setTimeout(resolve, 100));
   delay.enable();
   await client.ready();

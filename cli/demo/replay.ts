@@ -8,7 +8,7 @@ import type { LabelInput } from '../../api/client.ts';
 import type { ReplayRows } from './rows.ts';
 
 export interface ReplayOptions {
-  /** Base URLs. As a load balancer would, a request whose connection fails goes to the next one. */
+  /** Base URLs. As a load balancer would, a request whose connection fails, or that is answered 503, goes to the next one. */
   readonly gateways: readonly string[];
   readonly endpoint: string;
   readonly rows: ReplayRows;
@@ -150,6 +150,11 @@ export class Replay {
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('error', failed);
       response.on('end', () => {
+        // Starting or stopping: the one answer that promises that another gateway may do better.
+        if (response.statusCode === 503 && attempts > 1) {
+          failed(new Error('503'));
+          return;
+        }
         this.inFlight--;
         this.answered(response.statusCode ?? 0, Buffer.concat(chunks).toString(), label);
       });

@@ -1,6 +1,5 @@
 /** What the chapters are made of: start a release, approve it, follow it to its end. */
-import type { ApiClient } from '../../api/client.ts';
-import type { LineageChain } from '../../api/schemas/version.ts';
+import type { ApiClient, LineageChain } from '../../api/client.ts';
 import { SlipwayError } from '../../domain/errors.ts';
 import type { ReleaseEvent, ReleaseOutcome, ReleaseParameters } from '../../domain/release/release.ts';
 import type { Verdict } from '../../domain/rollout/verdict.ts';

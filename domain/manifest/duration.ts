@@ -18,14 +18,3 @@ export function parseDuration(text: string): number | undefined {
   const unit = SECONDS[match?.[2] ?? ''];
   return match === null || unit === undefined ? undefined : Number(match[1]) * unit;
 }
-
-/** The shortest writing of a number of seconds: the largest unit that divides it. */
-export function formatDuration(seconds: number): string {
-  if (!Number.isInteger(seconds)) return `${Math.round(seconds * 1000)}ms`;
-  if (seconds === 0) return '0s';
-  for (const unit of ['d', 'h', 'm'] as const) {
-    const size = SECONDS[unit] ?? 1;
-    if (seconds % size === 0) return `${seconds / size}${unit}`;
-  }
-  return `${seconds}s`;
-}

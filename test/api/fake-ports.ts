@@ -286,7 +286,9 @@ function breakable(ports: Omit<FakePorts, 'broken'>): FakePorts {
   );
   return Object.defineProperty(proxied, 'broken', {
     get: () => state.broken,
-    set: (error: Error | null) => void (state.broken = error),
+    set: (error: Error | null) => {
+      state.broken = error;
+    },
   }) as unknown as FakePorts;
 }
 

@@ -138,6 +138,19 @@ describe('gateway: evidence', () => {
     assert.equal(dropped, 1);
   });
 
+  it('goes on after a flush that the sink refuses for good', async () => {
+    const { control } = fixture;
+    const { client } = await fixture.startServing();
+    let refused = 0;
+    control.onFlush = () => {
+      refused += 1;
+      if (refused === 1) throw new SlipwayError('INVALID_REQUEST', 'a window cannot be stored');
+    };
+    await eventually(() => refused > 1, 'the next flush comes');
+    await client.predict();
+    await eventually(() => control.sum('champion', 'requests') === 1, 'evidence arrives');
+  });
+
   it('stores the last moments at a clean stop and takes itself off the list', async () => {
     const { control } = fixture;
     const { client } = await fixture.startServing({ settings: { flushMs: 60_000 } });

@@ -3,7 +3,7 @@
  * short leases. After each break the stage checks what must hold whatever happened.
  */
 import { strict as assert } from 'node:assert';
-import { rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { Client, Connection } from '@temporalio/client';
 import { createApiClient } from '../../api/client.ts';
 import type { ApiClient } from '../../api/client.ts';
@@ -18,6 +18,7 @@ import type { RunningStack } from '../../deploy/local/index.ts';
 import type { ReleaseOutcome, ReleaseParameters } from '../../domain/release/release.ts';
 import type { Route } from '../../domain/routing/route.ts';
 import { externalServices, stackPaths } from '../../platform/config.ts';
+import { homeLayout } from '../../platform/home.ts';
 import { projectRoot } from '../../platform/root.ts';
 import { releaseWorkflowId, rolloutWorkflowId } from '../../workflows/messages.ts';
 import { printProgress, temporaryHome } from '../support/stack.ts';
@@ -57,6 +58,8 @@ export interface Stage {
   outcome(id: string): Promise<ReleaseOutcome>;
   /** Nothing half-done, no prediction failed, the audit chain is whole. @returns the champion */
   allIsWell(expected: { readonly champion: string }): Promise<void>;
+  /** Checkpoint files of training jobs that are under way. */
+  checkpoints(): readonly string[];
   releaseHandle(id: string): ReturnType<Client['workflow']['getHandle']>;
   rolloutHandle(): ReturnType<Client['workflow']['getHandle']>;
   close(): Promise<void>;
@@ -115,7 +118,9 @@ export async function openStage(): Promise<Stage> {
     for (;;) {
       const answer = await ask();
       if (answer !== null) return answer;
-      if (Date.now() > deadline) throw new Error(`did not happen within ${timeoutMs / 1000} s: ${what}`);
+      if (Date.now() > deadline) {
+        throw new Error(`did not happen within ${timeoutMs / 1000} s: ${what}\n${await situation(temporal)}`);
+      }
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   };
@@ -179,6 +184,10 @@ export async function openStage(): Promise<Stage> {
       const audit = await engineer.verifyAudit();
       assert.deepEqual([audit.intact, audit.firstBad], [true, null]);
     },
+    checkpoints: () =>
+      readdirSync(homeLayout(home).training, { recursive: true, encoding: 'utf8' }).filter((file) =>
+        /checkpoints\/.+/.test(file),
+      ),
     releaseHandle: (id) => temporal.workflow.getHandle(releaseWorkflowId(id)),
     rolloutHandle: () => temporal.workflow.getHandle(rolloutWorkflowId(document.name)),
     async close() {
@@ -215,4 +224,22 @@ async function sendWhenPossible(
       await new Promise((resolve) => setTimeout(resolve, 500));
     }
   }
+}
+
+/** What runs and what it waits for: the first thing that one wants to know when something did not happen. */
+async function situation(temporal: Client): Promise<string> {
+  const lines: string[] = [];
+  for await (const { workflowId, runId } of temporal.workflow.list({
+    query: 'ExecutionStatus = "Running"',
+  })) {
+    const { raw } = await temporal.workflow.getHandle(workflowId, runId).describe();
+    const pending = raw.pendingActivities?.map(
+      ({ activityType, attempt, lastFailure }) =>
+        `${activityType?.name} attempt ${attempt} ${lastFailure?.message ?? ''}`,
+    );
+    lines.push(
+      `${workflowId}: ${pending?.join('; ') ?? ''}, ${raw.pendingChildren?.length ?? 0} children, workflow task ${JSON.stringify(raw.pendingWorkflowTask?.attempt ?? null)}`,
+    );
+  }
+  return lines.join('\n');
 }

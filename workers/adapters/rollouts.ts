@@ -3,6 +3,7 @@ import { WorkflowNotFoundError } from '@temporalio/client';
 import type { Client } from '@temporalio/client';
 import type { OwnerLiveness } from '../../activities/observe.ts';
 import type { RolloutOwnership } from '../../activities/rollout-ownership.ts';
+import { SlipwayError } from '../../domain/errors.ts';
 import type { Logger } from '../../platform/telemetry/logger.ts';
 import { rolloutWorkflowId } from '../../workflows/messages.ts';
 
@@ -34,6 +35,15 @@ export function createOwnerLiveness(client: Client, logger: Logger): OwnerLivene
 export function createRolloutOwnership(client: Client): RolloutOwnership {
   const handleOf = (endpoint: string) => client.workflow.getHandle(rolloutWorkflowId(endpoint));
   return {
+    async isRunning(workflowId, runId) {
+      try {
+        const { status } = await client.workflow.getHandle(workflowId, runId).describe();
+        return status.name === 'RUNNING';
+      } catch (error) {
+        if (error instanceof WorkflowNotFoundError) return false;
+        throw new SlipwayError('UNAVAILABLE', 'Temporal does not answer', { cause: error });
+      }
+    },
     async owner(endpoint) {
       try {
         const description = await handleOf(endpoint).describe();
