@@ -19,7 +19,9 @@ import type { ModelManifest } from '../domain/manifest/model-manifest.ts';
 import { canonicalBytes } from '../domain/registry/canonical-json.ts';
 import type { FileEntry } from '../domain/registry/model-version.ts';
 import type { Digest } from '../domain/routing/route.ts';
+import { beating } from './beating.ts';
 import type { VersionStore } from './ports.ts';
+import type { ActivityPulse } from './traffic.ts';
 import type {
   BlobStore,
   DatasetSnapshot,
@@ -52,6 +54,7 @@ export interface EvaluationDependencies {
   readonly runtime: ModelRuntime;
   readonly blobs: BlobStore;
   readonly gates: GateEvaluator;
+  readonly pulse: () => ActivityPulse;
 }
 
 /** Percentile intervals at 95 % are steady from about 1,000 resamples on (Efron & Tibshirani 1993, §13.3); gates only need the bound. */
@@ -65,49 +68,52 @@ export function createEvaluationActivities({
   runtime,
   blobs,
   gates,
+  pulse,
 }: EvaluationDependencies) {
   return {
-    async validateCandidate(input: ValidationInput): Promise<ValidationOutcome> {
-      const { manifest, dataset, champion } = input;
-      const width = manifest.features.length;
-      const model = fileNamed(input.files, 'model.onnx');
-      const heldOut = await datasets.heldOut(fileNamed(input.files, 'predictions.parquet').digest, width);
-      const run = await runtime.run(await blobs.read(model.digest), heldOut.values, width, TIMED_ROWS);
-      const scored: Scored = { scores: run.scores, labels: heldOut.labels };
-      const options = (): BootstrapOptions => ({
-        random: seededRandom(manifest.trainer.seed),
-        resamples: RESAMPLES,
-        confidence: 0.95,
-        // The cube root of n is the usual order for block bootstraps of stationary series (Künsch 1989).
-        blockLength: Math.ceil(Math.cbrt(heldOut.labels.length)),
-      });
-      const evidence: EvidenceDocument = {
-        candidate: {
-          rows: heldOut.labels.length,
-          accuracy: bootstrap(scored, accuracy, options()),
-          auc: bootstrap(scored, auc, options()),
-          logLoss: bootstrap(scored, logLoss, options()),
-        },
-        ...(champion === null
-          ? {}
-          : { comparison: await compare(input, champion, heldOut, scored, options) }),
-        baseline: { noChangeAccuracy: noChangeAccuracy(heldOut.labels) },
-        golden: { rows: heldOut.labels.length, maxAbsError: maxAbsDifference(run.scores, heldOut.scores) },
-        latency: { p50Ms: quantile(run.singleRowMs, 0.5), p99Ms: quantile(run.singleRowMs, 0.99) },
-        size: { bytes: model.size },
-        data: { digest: dataset.digest, rows: dataset.rows },
-      };
-      const results = gates.evaluate(manifest.gates, evidence);
-      const { digest: evidenceDigest } = await blobs.put(canonicalBytes(evidence));
-      const denied = results.filter(({ passed, severity }) => !passed && severity === 'deny');
-      return {
-        evidenceDigest,
-        passed: denied.length === 0,
-        gates: results,
-        summary: summarise(evidence, results),
-      };
+    validateCandidate(input: ValidationInput): Promise<ValidationOutcome> {
+      return beating(pulse(), () => validate(input));
     },
   };
+
+  async function validate(input: ValidationInput): Promise<ValidationOutcome> {
+    const { manifest, dataset, champion } = input;
+    const width = manifest.features.length;
+    const model = fileNamed(input.files, 'model.onnx');
+    const heldOut = await datasets.heldOut(fileNamed(input.files, 'predictions.parquet').digest, width);
+    const run = await runtime.run(await blobs.read(model.digest), heldOut.values, width, TIMED_ROWS);
+    const scored: Scored = { scores: run.scores, labels: heldOut.labels };
+    const options = (): BootstrapOptions => ({
+      random: seededRandom(manifest.trainer.seed),
+      resamples: RESAMPLES,
+      confidence: 0.95,
+      // The cube root of n is the usual order for block bootstraps of stationary series (Künsch 1989).
+      blockLength: Math.ceil(Math.cbrt(heldOut.labels.length)),
+    });
+    const evidence: EvidenceDocument = {
+      candidate: {
+        rows: heldOut.labels.length,
+        accuracy: bootstrap(scored, accuracy, options()),
+        auc: bootstrap(scored, auc, options()),
+        logLoss: bootstrap(scored, logLoss, options()),
+      },
+      ...(champion === null ? {} : { comparison: await compare(input, champion, heldOut, scored, options) }),
+      baseline: { noChangeAccuracy: noChangeAccuracy(heldOut.labels) },
+      golden: { rows: heldOut.labels.length, maxAbsError: maxAbsDifference(run.scores, heldOut.scores) },
+      latency: { p50Ms: quantile(run.singleRowMs, 0.5), p99Ms: quantile(run.singleRowMs, 0.99) },
+      size: { bytes: model.size },
+      data: { digest: dataset.digest, rows: dataset.rows },
+    };
+    const results = gates.evaluate(manifest.gates, evidence);
+    const { digest: evidenceDigest } = await blobs.put(canonicalBytes(evidence));
+    const denied = results.filter(({ passed, severity }) => !passed && severity === 'deny');
+    return {
+      evidenceDigest,
+      passed: denied.length === 0,
+      gates: results,
+      summary: summarise(evidence, results),
+    };
+  }
 
   /** The champion on the very rows that the candidate was held out on, read from the snapshot as serving would see them. */
   async function compare(

@@ -79,11 +79,6 @@ export function createObserveActivities({
       let watermark: Watermark = {};
       let nextRenewal = 0;
       for (;;) {
-        if (clock.monotonic() >= nextRenewal) {
-          const lost = await renew(input);
-          if (lost !== null) return { verdict: 'TELEMETRY_LOST', reason: lost, readings: [] };
-          nextRenewal = clock.monotonic() + input.leaseMs / 4;
-        }
         const { endpoint, generation } = input;
         const [windows, labels, trip] = await Promise.all([
           evidence.windows({ endpoint, generation, after: watermark }),
@@ -100,7 +95,8 @@ export function createObserveActivities({
           champion: withLabels(counts.champion, labels.champion),
           candidate: withLabels(counts.candidate, labels.candidate),
         };
-        const elapsedMs = clock.now() - input.startedAtMs;
+        // The two clocks are of different machines.
+        const elapsedMs = Math.max(0, clock.now() - input.startedAtMs);
         const verdict = judgeStep({
           kind: input.kind,
           segments: [segment],
@@ -122,6 +118,12 @@ export function createObserveActivities({
           !(input.hold && (verdict.verdict === 'PROVEN_SAFE' || verdict.verdict === 'INCONCLUSIVE'))
         ) {
           return verdict;
+        }
+        // Only after a look: traffic that nobody can judge must not be prolonged.
+        if (clock.monotonic() >= nextRenewal) {
+          const lost = await renew(input);
+          if (lost !== null) return { verdict: 'TELEMETRY_LOST', reason: lost, readings: [] };
+          nextRenewal = clock.monotonic() + input.leaseMs / 4;
         }
         await evidence.wait(endpoint, LOOK_MS, signal);
         signal.throwIfAborted();

@@ -1,6 +1,8 @@
 /** `registerVersion`: makes the immutable, signed model version of what a trainer left. */
+import { SlipwayError } from '../domain/errors.ts';
 import { canonicalBytes } from '../domain/registry/canonical-json.ts';
 import type { FileEntry, Lineage, ModelVersion, TensorSignature } from '../domain/registry/model-version.ts';
+import { servedTensors, tensorProblem } from '../domain/registry/served-tensors.ts';
 import type { ModelManifest } from '../domain/manifest/model-manifest.ts';
 import type { Digest } from '../domain/routing/route.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -42,6 +44,7 @@ export function createRegistryActivities({ versions, blobs, runtime, signer, clo
       const trained = input.files.filter(({ name }) => SERVED.has(name));
       const onnx = trained.find(({ name }) => name === 'model.onnx')!;
       const signature = await runtime.signature(await blobs.read(onnx.digest));
+      requireServed(signature, input.manifest.features.length);
       const lineage = lineageOf(input);
       const files = [
         ...trained,
@@ -66,6 +69,13 @@ export function createRegistryActivities({ versions, blobs, runtime, signer, clo
 }
 
 export type RegistryActivities = ReturnType<typeof createRegistryActivities>;
+
+/** What gateways refuse is not registered: a first release would else make a champion that nobody can load. */
+function requireServed(signature: TensorSignature, features: number): void {
+  const problem = tensorProblem(signature, servedTensors(features));
+  if (problem !== null)
+    throw new SlipwayError('TRAINER_CONTRACT', `the trained model cannot be served: ${problem}`);
+}
 
 function lineageOf({ releaseId, dataset, job, champion }: RegistrationInput): Lineage {
   return {

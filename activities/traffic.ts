@@ -124,7 +124,7 @@ export function createTrafficActivities({ routes, versions, pulse }: TrafficDepe
         input.to === undefined ? former : former.filter((version) => version.startsWith(input.to!));
       for (const version of wanted) {
         if (version === route.champion || (await versions.isRevoked(version))) continue;
-        return { from: route.champion, to: version, standby: route.standby?.version === version };
+        return { from: route.champion, to: version, standby: await isLoaded(input.endpoint, version) };
       }
       throw new SlipwayError(
         'NO_FORMER_CHAMPION',
@@ -134,6 +134,15 @@ export function createTrafficActivities({ routes, versions, pulse }: TrafficDepe
       );
     },
   };
+
+  /** Ready on every live gateway, so that a route change is all it takes. */
+  async function isLoaded(endpoint: string, version: Digest): Promise<boolean> {
+    const gateways = await routes.liveGateways(endpoint);
+    return (
+      gateways.length > 0 &&
+      gateways.every(({ acknowledgement }) => acknowledgement?.versions[version]?.state === 'ready')
+    );
+  }
 }
 
 export type TrafficActivities = ReturnType<typeof createTrafficActivities>;

@@ -3,6 +3,7 @@ import type { ModelManifest } from '../domain/manifest/model-manifest.ts';
 import type { FileEntry } from '../domain/registry/model-version.ts';
 import type { ReleaseParameters } from '../domain/release/release.ts';
 import type { ReleaseStore } from './ports.ts';
+import { beating } from './beating.ts';
 import type { ActivityPulse } from './traffic.ts';
 import type {
   DatasetSnapshot,
@@ -10,6 +11,7 @@ import type {
   Trainers,
   TrainingCache,
   TrainingJob,
+  TrainingProgress,
 } from './training-ports.ts';
 
 export interface TrainingInput {
@@ -43,18 +45,28 @@ export function createTrainingActivities({
     (await releases.get(releaseId)).parameters;
   return {
     async snapshotDataset(input: Pick<TrainingInput, 'releaseId' | 'manifest'>): Promise<DatasetSnapshot> {
-      return datasets.snapshot(input.manifest, await parametersOf(input.releaseId));
+      return beating(pulse(), async () =>
+        datasets.snapshot(input.manifest, await parametersOf(input.releaseId)),
+      );
     },
 
     /** Heartbeats carry the progress; a retry after a lost worker resumes from the job's last checkpoint. */
     async runTraining({ releaseId, manifest, dataset }: TrainingInput): Promise<TrainingOutcome> {
-      const job = await trainers.describe(manifest, await parametersOf(releaseId), dataset.digest);
-      const known = await cache.find(job.digest);
-      if (known !== null) return { job, files: known, cached: true };
       const { signal, beat } = pulse();
-      const files = await trainers.run(job, (progress) => beat({ job: job.digest, ...progress }), signal);
-      await cache.save(job.digest, files);
-      return { job, files, cached: false };
+      let progress: TrainingProgress = { fraction: 0, message: 'preparing' };
+      const tell = (): void => beat(progress);
+      return beating({ signal, beat: tell }, async () => {
+        const job = await trainers.describe(manifest, await parametersOf(releaseId), dataset.digest);
+        const known = await cache.find(job.digest);
+        if (known !== null) return { job, files: known, cached: true };
+        const onProgress = (next: TrainingProgress): void => {
+          progress = next;
+          tell();
+        };
+        const files = await trainers.run(job, onProgress, signal);
+        await cache.save(job.digest, files);
+        return { job, files, cached: false };
+      });
     },
   };
 }

@@ -62,7 +62,7 @@ export interface NewRelease {
 }
 
 export interface ReleaseStore {
-  /** @throws MODEL_NOT_FOUND, RELEASE_IN_PROGRESS */
+  /** @throws MODEL_NOT_FOUND */
   create(release: NewRelease): Promise<Release>;
   /** @throws RELEASE_NOT_FOUND */
   get(id: string): Promise<Release>;

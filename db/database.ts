@@ -43,6 +43,8 @@ export function openDatabase(options: DatabaseOptions): Database {
     max: options.maxConnections ?? 10,
     connectionTimeoutMillis: options.timeoutMsConnect ?? 5_000,
     statement_timeout: timeoutMsStatement,
+    // A server that has vanished sends no timeout of its own.
+    query_timeout: timeoutMsStatement + 1000,
     // A process that stops in the middle of a transaction must not hold a route's lock for longer than a statement.
     idle_in_transaction_session_timeout: timeoutMsStatement,
     keepAlive: true,

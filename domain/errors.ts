@@ -36,7 +36,6 @@ export const ERRORS = {
   INVALID_MANIFEST: row(422, false, 'The manifest is refused whole; every problem is listed.'),
   MODEL_NOT_FOUND: row(404, false, 'No model of this name has been applied.'),
   RELEASE_NOT_FOUND: row(404, false, 'There is no release with this id.'),
-  RELEASE_IN_PROGRESS: row(409, true, 'Another release of this model is in progress.'),
   ROLLOUT_IN_PROGRESS: row(409, true, 'Another rollout holds this endpoint.'),
   WRONG_PHASE: row(409, false, 'The release is not in a phase that allows this.'),
   INVALID_PARAMETER: row(422, false, 'A release parameter is unknown or out of range.'),
@@ -45,7 +44,6 @@ export const ERRORS = {
   FOUR_EYES: row(403, false, 'The submitter of a release cannot approve it.'),
   ALREADY_DECIDED: row(409, false, 'This approver has already decided, or the decision is final.'),
   STALE_REVIEW: row(409, false, 'The approval names another digest than the one under review.'),
-  APPROVAL_EXPIRED: row(409, false, 'The approval is past its expiry.'),
 
   // Registry
   VERSION_NOT_FOUND: row(404, false, 'There is no model version with this digest.'),
@@ -55,7 +53,6 @@ export const ERRORS = {
   NO_CHAMPION: row(409, false, 'The endpoint has no champion yet.'),
   NO_FORMER_CHAMPION: row(409, false, 'There is no former champion that may serve again.'),
   IMMUTABLE: row(409, false, 'This record is insert-only and cannot be changed.'),
-  AUDIT_BROKEN: row(409, false, 'The audit log does not match its hash chain.'),
 
   // Verification of a version before it is loaded
   SIGNATURE_INVALID: row(422, false, 'The signature does not match the model version.'),
@@ -73,7 +70,6 @@ export const ERRORS = {
   TRAINER_REJECTED_JOB: row(422, false, 'The trainer refused the job as wrong input (exit code 64).'),
   TRAINER_FAILED: row(500, true, 'The trainer ended with an error.'),
   TRAINER_CONTRACT: row(500, false, 'The trainer broke its contract.'),
-  GATES_DENIED: row(422, false, 'A gate denied the candidate.'),
   GATE_INVALID: row(422, false, 'A gate expression cannot be evaluated.'),
 
   // Gateway

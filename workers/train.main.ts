@@ -52,6 +52,7 @@ await run({
       runtime: createModelRuntime(),
       blobs,
       gates: { evaluate: evaluateGates },
+      pulse: activityPulse,
     }),
   },
 });

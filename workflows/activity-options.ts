@@ -28,6 +28,13 @@ export const registry = proxyActivities<ReleaseActivities & RegistryActivities &
   },
 });
 
+/** How a release ended must be known some day, however long the registry is away. */
+export const bookkeeping = proxyActivities<Pick<ReleaseActivities, 'recordPhase'>>({
+  taskQueue: TASK_QUEUES.control,
+  startToCloseTimeout: '30s',
+  retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '10s' },
+});
+
 /**
  * Forward route changes: given up after five minutes, because a candidate that cannot be routed must be rolled back. A
  * conflict is final: the same expected generation will not come back.
@@ -78,17 +85,18 @@ export const observation = proxyActivities<ObserveActivities>({
   retry: { initialInterval: '200ms', backoffCoefficient: 1.5, maximumInterval: '2s' },
 });
 
-/** Reading and writing the training data: minutes at most, and a worker that dies takes half a minute to be missed. */
+/** Reading and writing the training data, and evaluation: minutes at most. They beat by a timer, so a dead worker is missed within half a minute. */
 export const data = proxyActivities<Pick<TrainingActivities, 'snapshotDataset'> & EvaluationActivities>({
   taskQueue: TASK_QUEUES.train,
   startToCloseTimeout: '1h',
   scheduleToCloseTimeout: '3h',
+  heartbeatTimeout: '30s',
   retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '1m', maximumAttempts: 5 },
 });
 
 /**
- * Training costs money, so attempts are few; each resumes from the last checkpoint. A trainer reports progress at
- * least every few seconds, so fifteen without a heartbeat mean that the worker is gone.
+ * Training costs money, so attempts are few; each resumes from the last checkpoint. The worker beats by a timer while
+ * the trainer lives, so fifteen seconds without a heartbeat mean that the worker is gone.
  */
 export const training = proxyActivities<Pick<TrainingActivities, 'runTraining'>>({
   taskQueue: TASK_QUEUES.train,

@@ -11,6 +11,7 @@ import {
   executeChild,
   getExternalWorkflowHandle,
   isCancellation,
+  log,
   setCurrentDetails,
   setHandler,
   upsertSearchAttributes,
@@ -20,7 +21,7 @@ import { approvalsNeeded } from '../domain/manifest/model-manifest.ts';
 import { approvalState, checkCommand, checkDecision } from '../domain/release/decide.ts';
 import type { OpenedRelease, ReleaseOutcome, ReleasePhase } from '../domain/release/release.ts';
 import type { Digest } from '../domain/routing/route.ts';
-import { data, registry } from './activity-options.ts';
+import { bookkeeping, data, registry } from './activity-options.ts';
 import { describeRelease } from './details.ts';
 import { orFail, rootMessage } from './failures.ts';
 import {
@@ -40,6 +41,7 @@ import {
 import type {
   ApprovalAnswer,
   ApprovalRequest,
+  Decision,
   OperatorRequest,
   ReleaseInput,
   ReleaseView,
@@ -78,6 +80,7 @@ class ReleaseRun {
   private evidenceDigest = '';
   private readonly expiries = new Map<string, number>();
   private aborted: OperatorRequest | undefined;
+  private remarks: Promise<void> = Promise.resolve();
   private readonly body = new CancellationScope();
 
   constructor(input: ReleaseInput) {
@@ -132,16 +135,14 @@ class ReleaseRun {
       const steps = finished === null ? this.view.steps : [...this.view.steps, finished];
       const changed = phase !== this.view.phase || step?.index !== this.view.step?.index;
       this.show({ phase, step, steps, waitingFor, paused: waitingFor !== null });
-      if (finished !== null)
-        void this.note(
-          `step/${steps.length}`,
-          `${finished.kind} ${finished.weight} %: ${finished.verdict} – ${finished.reason}`,
-          { ...finished },
-        );
-      else if (changed && step !== null)
-        void this.note(`enter/${step.index}/${step.generation}`, `${step.kind} at ${step.weight} %`, {
+      if (finished !== null) {
+        const { kind, weight, verdict, reason } = finished;
+        this.remark(`step/${steps.length}`, `${kind} ${weight} %: ${verdict} – ${reason}`, { ...finished });
+      } else if (changed && step !== null) {
+        this.remark(`enter/${step.index}/${step.generation}`, `${step.kind} at ${step.weight} %`, {
           ...step,
         });
+      }
     });
   }
 
@@ -155,18 +156,12 @@ class ReleaseRun {
   }
 
   async finish(outcome: ReleaseOutcome, reason: string): Promise<void> {
+    await this.remarks;
     this.show({ phase: 'done', outcome, reason, step: null, waitingFor: null });
     upsertSearchAttributes([{ key: SEARCH_ATTRIBUTES.outcome, value: outcome }]);
     const { releaseId } = this.input;
-    await registry.recordPhase.executeWithOptions({ summary: outcome }, [
-      {
-        releaseId,
-        key: `${releaseId}/done`,
-        phase: 'done',
-        message: `${outcome}: ${reason}`,
-        outcome,
-        reason,
-      },
+    await bookkeeping.recordPhase.executeWithOptions({ summary: outcome }, [
+      { releaseId, key: this.key('done'), phase: 'done', message: `${outcome}: ${reason}`, outcome, reason },
     ]);
   }
 
@@ -218,7 +213,7 @@ class ReleaseRun {
     return this.result(outcome.outcome, outcome.reason);
   }
 
-  private async rollOut(candidate: Digest, { manifest }: OpenedRelease): Promise<RolloutOutcome> {
+  private async rollOut(candidate: Digest, { manifest, champion }: OpenedRelease): Promise<RolloutOutcome> {
     const { releaseId, model: endpoint, skipShadow } = this.input;
     await registry.claimRollout.executeWithOptions({ summary: `claim ${endpoint}` }, [
       { endpoint, releaseId },
@@ -231,6 +226,7 @@ class ReleaseRun {
           releaseId,
           endpoint,
           candidate,
+          comparedWith: champion,
           rollout: manifest.rollout,
           guardrails: manifest.guardrails,
           skipShadow,
@@ -276,23 +272,29 @@ class ReleaseRun {
   ): Promise<ApprovalAnswer> {
     const { manifest, policyDigest } = this.opened!;
     // Counted before the first await, so that the same person's second decision is refused while this one is signed.
-    this.show({ decisions: [...this.view.decisions, { approver: actor, decision, comment }] });
-    const { expiresAtMs } = await registry.recordDecision.executeWithOptions(
-      { summary: `${decision} by ${actor}` },
-      [
-        {
-          model: this.input.model,
-          subjectDigest: digest,
-          policyDigest,
-          evidenceDigest: this.evidenceDigest,
-          approver: actor,
-          decision,
-          comment,
-          requiredApprovals: this.view.approvalsNeeded,
-          validSeconds: manifest.approval.validSeconds,
-        },
-      ],
-    );
+    const taken: Decision = { approver: actor, decision, comment };
+    this.show({ decisions: [...this.view.decisions, taken] });
+    const signing = registry.recordDecision.executeWithOptions({ summary: `${decision} by ${actor}` }, [
+      {
+        model: this.input.model,
+        subjectDigest: digest,
+        policyDigest,
+        evidenceDigest: this.evidenceDigest,
+        approver: actor,
+        decision,
+        comment,
+        requiredApprovals: this.view.approvalsNeeded,
+        validSeconds: manifest.approval.validSeconds,
+      },
+    ]);
+    let expiresAtMs: number;
+    try {
+      ({ expiresAtMs } = await signing);
+    } catch (error) {
+      // What could not be kept does not count, and may be said again.
+      this.show({ decisions: this.view.decisions.filter((entry) => entry !== taken) });
+      throw error;
+    }
     await this.note(`decision/${actor}`, `${decision} by ${actor}${comment === '' ? '' : `: ${comment}`}`, {
       digest,
     });
@@ -301,21 +303,19 @@ class ReleaseRun {
     return { approved, needed: this.view.approvalsNeeded };
   }
 
+  /** Acts first: a registry that is away must not hold up an abort. */
   private async command(command: RolloutCommand): Promise<void> {
     const { kind, actor, reason } = command;
-    await this.note(
-      `command/${this.view.steps.length}/${kind}/${Date.now()}`,
-      `${kind} by ${actor}: ${reason}`,
-      {},
-    );
-    if (this.view.phase === 'shadow' || this.view.phase === 'canary') {
+    const { phase, steps } = this.view;
+    if (phase === 'shadow' || phase === 'canary') {
       await getExternalWorkflowHandle(rolloutWorkflowId(this.input.model)).signal(commandSignal, command);
       if (kind === 'pause') this.show({ paused: true });
       if (kind === 'resume') this.show({ paused: false, waitingFor: null });
-      return;
+    } else {
+      this.aborted = { actor, reason };
+      this.body.cancel();
     }
-    this.aborted = { actor, reason };
-    this.body.cancel();
+    this.remark(`command/${steps.length}/${kind}/${Date.now()}`, `${kind} by ${actor}: ${reason}`, {});
   }
 
   private review(): Parameters<typeof checkDecision>[0] {
@@ -339,13 +339,27 @@ class ReleaseRun {
     await registry.recordPhase.executeWithOptions({ summary: message.slice(0, 200) }, [
       {
         releaseId,
-        key: `${releaseId}/${key}`,
+        key: this.key(key),
         phase,
         message,
         detail,
         ...(candidate === null ? {} : { candidate }),
       },
     ]);
+  }
+
+  /** A line that nobody waits for, in the order of the calls: a failed one must neither fail the release nor be lost in silence. */
+  private remark(key: string, message: string, detail: Readonly<Record<string, unknown>>): void {
+    this.remarks = this.remarks
+      .then(() => CancellationScope.nonCancellable(() => this.note(key, message, detail)))
+      .catch((error: unknown) =>
+        log.warn('a line of the timeline could not be kept', { message, error: String(error) }),
+      );
+  }
+
+  /** Unique to the run: after a reset the same steps are new lines. */
+  private key(name: string): string {
+    return `${this.input.releaseId}/${workflowInfo().runId}/${name}`;
   }
 
   private show(change: Partial<ReleaseView>): void {

@@ -28,7 +28,7 @@ import type { ReleaseOutcome } from '../domain/release/release.ts';
 import { afterVerdict, changeOf, planSteps } from '../domain/rollout/plan.ts';
 import type { PlannedStep } from '../domain/rollout/plan.ts';
 import type { StepVerdict } from '../domain/rollout/verdict.ts';
-import type { Digest } from '../domain/routing/route.ts';
+import type { Digest, RouteChange } from '../domain/routing/route.ts';
 import { gateways, observation, registry, restore, traffic } from './activity-options.ts';
 import { commandSignal, progressSignal, releaseGuardSignal, renewSignal } from './messages.ts';
 import type { RolloutCommand, RolloutProgress, RolloutStepView, StepResult } from './messages.ts';
@@ -40,6 +40,8 @@ export interface RolloutInput {
   readonly releaseId: string;
   readonly endpoint: string;
   readonly candidate: Digest;
+  /** The champion that the evidence and the approvals are about; null for a first release. */
+  readonly comparedWith: Digest | null;
   readonly rollout: RolloutSpec;
   readonly guardrails: readonly GuardrailSpec[];
   readonly skipShadow: boolean;
@@ -55,8 +57,19 @@ export interface RolloutOutcome {
   readonly routeMs: number | null;
 }
 
-/** Guards are only for what leases do not cover, so they need not be quicker than this. */
-const MINIMUM_GUARD_LEASE_SECONDS = 30;
+/**
+ * How long a guard waits for a sign of life. What closes the rollout cancels the guard at once, and gateways have
+ * leases of their own, so this is for the rest; each renewal costs 16 events of history, so it is not short, and longer
+ * for rollouts that may last longer (51,200 events are the server's limit).
+ */
+function guardLeaseSeconds({ leaseSeconds, shadow, steps }: RolloutSpec): number {
+  const longest = [...steps, ...(shadow === undefined ? [] : [shadow])].reduce(
+    (sum, step) => sum + step.maxDurationSeconds,
+    0,
+  );
+  return Math.max(600, 3 * leaseSeconds, Math.ceil(longest / 500));
+}
+
 const GATEWAY_TIMEOUT_MS = 120_000;
 const FALSE_ALARM_BUDGET = 0.01;
 
@@ -70,6 +83,11 @@ export async function rolloutVersion(input: RolloutInput): Promise<RolloutOutcom
     { summary: `take ${input.endpoint}` },
     [input.endpoint],
   );
+  if (champion !== input.comparedWith) {
+    const now = champion ?? 'none';
+    const message = `the champion is ${now}, but the candidate was compared with ${input.comparedWith ?? 'none'}; release again`;
+    throw ApplicationFailure.nonRetryable(message, 'WRONG_PHASE');
+  }
   if (champion === null || generation === null) return bootstrap(input, epoch);
 
   const guard = await startGuard(input, epoch);
@@ -81,8 +99,7 @@ export async function rolloutVersion(input: RolloutInput): Promise<RolloutOutcom
     await CancellationScope.nonCancellable(() => rollout.giveBack(reason));
     throw error;
   } finally {
-    guard.stop();
-    await CancellationScope.nonCancellable(() => guard.handle.signal(releaseGuardSignal));
+    await guard.release();
   }
 }
 
@@ -101,12 +118,12 @@ async function bootstrap(input: RolloutInput, epoch: number): Promise<RolloutOut
 }
 
 interface Guard {
-  readonly handle: ExternalWorkflowHandle;
-  stop(): void;
+  /** Lets it go, after the endpoint has been left in order. */
+  release(): Promise<void>;
 }
 
 async function startGuard({ endpoint, releaseId, rollout }: RolloutInput, epoch: number): Promise<Guard> {
-  const leaseSeconds = Math.max(MINIMUM_GUARD_LEASE_SECONDS, 3 * rollout.leaseSeconds);
+  const leaseSeconds = guardLeaseSeconds(rollout);
   const workflowId = `${workflowInfo().workflowId}/guard/${uuid4().slice(0, 8)}`;
   await startChild(routeGuard, {
     workflowId,
@@ -130,7 +147,17 @@ async function startGuard({ endpoint, releaseId, rollout }: RolloutInput, epoch:
       if (!isCancellation(error))
         log.warn('the route guard can no longer be renewed', { error: String(error) });
     });
-  return { handle, stop: () => scope.cancel() };
+  return {
+    async release() {
+      scope.cancel();
+      try {
+        await CancellationScope.nonCancellable(() => handle.signal(releaseGuardSignal));
+      } catch (error) {
+        // It has ended already, and whatever it restored was fenced by the epoch: not a reason to lose the outcome.
+        log.warn('the route guard could not be let go', { error: String(error) });
+      }
+    },
+  };
 }
 
 /** The walk through the steps; state that several of its parts share. */
@@ -181,15 +208,20 @@ class Rollout {
       [{ endpoint, epoch, key: `${releaseId}/restore/${epoch}`, actor: 'rollout', reason, releaseId }],
     );
     // Null: a newer rollout or rollback owns the endpoint, and its own route is what gateways follow.
-    if (generation !== null) await this.acknowledged(generation, 'every gateway is back with the champion');
+    if (generation !== null)
+      await this.reportAcknowledged(generation, 'every gateway is back with the champion');
   }
 
+  /** Once the route says so the candidate is the champion, whatever comes after: it cannot be half promoted. */
   private async promote(): Promise<RolloutOutcome> {
     const { candidate, rollout } = this.input;
     await this.tell({ phase: 'promote', step: null, finished: null, waitingFor: null });
     const startedMs = Date.now();
     const standbyUntilMs = startedMs + rollout.guardForSeconds * 1000;
-    await this.change({ kind: 'promote', version: candidate, standbyUntilMs }, 'promote', 'promote');
+    await CancellationScope.nonCancellable(async () => {
+      await this.write({ kind: 'promote', version: candidate, standbyUntilMs }, 'promote', 'promote');
+      await this.reportAcknowledged(this.generation, 'every gateway: promote');
+    });
     const reason = `proven safe in ${this.results.filter(({ verdict }) => verdict === 'PROVEN_SAFE').length} steps`;
     return { outcome: 'promoted', reason, steps: this.results, routeMs: Date.now() - startedMs };
   }
@@ -322,11 +354,12 @@ class Rollout {
     }
   }
 
-  private async change(
-    change: Parameters<typeof traffic.changeRoute>[0]['change'],
-    key: string,
-    summary: string,
-  ): Promise<void> {
+  private async change(change: RouteChange, key: string, summary: string): Promise<void> {
+    await this.write(change, key, summary);
+    await this.acknowledged(this.generation, `every gateway: ${summary}`, this.input.candidate);
+  }
+
+  private async write(change: RouteChange, key: string, summary: string): Promise<void> {
     const { endpoint, releaseId, owner } = this.input;
     const { epoch, generation: expectedGeneration } = this;
     await registry.confirmOwner.executeWithOptions({ summary: `${owner.workflowId} still wants it` }, [
@@ -345,7 +378,6 @@ class Rollout {
       },
     ]);
     this.generation = generation;
-    await this.acknowledged(generation, `every gateway: ${summary}`, this.input.candidate);
   }
 
   private async acknowledged(generation: number, summary: string, version?: Digest): Promise<void> {
@@ -353,6 +385,15 @@ class Rollout {
     await gateways.awaitGateways.executeWithOptions({ summary }, [
       { endpoint, generation, timeoutMs: GATEWAY_TIMEOUT_MS, ...(version === undefined ? {} : { version }) },
     ]);
+  }
+
+  /** For writes that stand whatever the gateways say: those that are late follow by themselves. */
+  private async reportAcknowledged(generation: number, summary: string): Promise<void> {
+    try {
+      await this.acknowledged(generation, summary);
+    } catch (error) {
+      log.warn('not every gateway has acknowledged the route yet', { generation, error: String(error) });
+    }
   }
 
   private async tell(progress: RolloutProgress): Promise<void> {

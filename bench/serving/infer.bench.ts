@@ -16,7 +16,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import { NO_LOG } from '../../serving/log.ts';
 import { startTelemetry } from '../../platform/telemetry/index.ts';
-import { servedTensors } from '../../serving/models/check-tensors.ts';
+import { servedTensors } from '../../domain/registry/served-tensors.ts';
 import { createGatewayMetrics } from '../../serving/telemetry/otel-metrics.ts';
 import { createGatewayTracer } from '../../serving/telemetry/otel-tracer.ts';
 import { GatewayFixture, eventually, modelBytes } from '../../test/serving/gateway-fixture.ts';

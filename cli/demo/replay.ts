@@ -25,6 +25,10 @@ export interface Witness {
   readonly bad: number;
   readonly firstBadMs: number | null;
   readonly lastBadMs: number | null;
+  /** Status and body of the last one. */
+  readonly lastBad: string | null;
+  /** Requests that a second gateway had to answer. */
+  readonly retried: number;
   /** Share of answers that equal their label. */
   readonly right: number;
   readonly labelsSent: number;
@@ -50,8 +54,8 @@ export class Replay {
   private labels: Answer[] = [];
   private sending: Promise<void> = Promise.resolve();
   private failure: Error | undefined;
-  private counts = { sent: 0, answered: 0, bad: 0, right: 0, labelsSent: 0 };
-  private badAt: { first: number; last: number } | null = null;
+  private counts = { sent: 0, answered: 0, bad: 0, right: 0, labelsSent: 0, retried: 0 };
+  private badAt: { first: number; last: number; answer: string } | null = null;
   private perVersion: Record<string, number> = {};
   private inFlight = 0;
 
@@ -100,13 +104,14 @@ export class Replay {
   takeWitness(): Witness {
     if (this.failure !== undefined) throw this.failure;
     const { counts, badAt, perVersion } = this;
-    this.counts = { sent: 0, answered: 0, bad: 0, right: 0, labelsSent: 0 };
+    this.counts = { sent: 0, answered: 0, bad: 0, right: 0, labelsSent: 0, retried: 0 };
     this.badAt = null;
     this.perVersion = {};
     return {
       ...counts,
       firstBadMs: badAt?.first ?? null,
       lastBadMs: badAt?.last ?? null,
+      lastBad: badAt?.answer ?? null,
       right: counts.answered === 0 ? 0 : counts.right / counts.answered,
       perVersion,
     };
@@ -137,8 +142,12 @@ export class Replay {
   private ask(body: string, label: 0 | 1, target: number, attempts: number): void {
     const url = this.targets[target % this.targets.length]!;
     const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+    let settled = false;
     const failed = (error: Error): void => {
+      if (settled) return;
+      settled = true;
       if (attempts > 1) {
+        this.counts.retried++;
         this.ask(body, label, target + 1, attempts - 1);
         return;
       }
@@ -155,6 +164,7 @@ export class Replay {
           failed(new Error('503'));
           return;
         }
+        settled = true;
         this.inFlight--;
         this.answered(response.statusCode ?? 0, Buffer.concat(chunks).toString(), label);
       });
@@ -168,7 +178,7 @@ export class Replay {
     if (status !== 200) {
       this.counts.bad++;
       const now = Date.now();
-      this.badAt = { first: this.badAt?.first ?? now, last: now };
+      this.badAt = { first: this.badAt?.first ?? now, last: now, answer: `${status}: ${text}` };
       return;
     }
     const answer = JSON.parse(text) as {

@@ -186,6 +186,10 @@ async function promoted(context: StoryContext): Promise<void> {
   );
   replay.takeWitness();
   const after = await collect(replay, 1500);
+  expect(
+    after.right > before.right,
+    `it is better on live rows: ${percent(before.right)} before, ${percent(after.right)} after`,
+  );
   facts.promotion = { verdicts, accuracyBefore: before.right, accuracyAfter: after.right };
   say(`right on ${percent(before.right)} of the rows before, ${percent(after.right)} now`);
 }

@@ -1,7 +1,7 @@
 /** Model metadata of the V2 protocol, and the names that versions go by in paths. */
 import { SlipwayError } from '../../domain/errors.ts';
 import type { Digest } from '../../domain/routing/route.ts';
-import { servedTensors } from '../models/check-tensors.ts';
+import { servedTensors } from '../../domain/registry/served-tensors.ts';
 import type { ServedEndpoint } from '../served-endpoint.ts';
 
 /** Digests are long; this many hex characters (48 bits) name a version among the few that are loaded. */

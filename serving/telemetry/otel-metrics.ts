@@ -13,7 +13,7 @@ export function createGatewayMetrics({
 }: Pick<Telemetry, 'meter' | 'metricsText'>): GatewayMetrics {
   const counters = createCounters(meter);
   const latency = meter.createHistogram('slipway_gateway_latency_seconds', {
-    description: 'Time in the gateway from the whole request to the answer.',
+    description: 'Time in the gateway from the headers of the request to the answer.',
     unit: 's',
     advice: { explicitBucketBoundaries: LATENCY_BUCKETS },
   });

@@ -88,8 +88,18 @@ describe('traffic activities', () => {
   });
 
   it('a rollback goes to the latest former champion that is not revoked, or nowhere', async () => {
+    const ready = { state: 'ready' } as const;
+    const loaded = (version: string): LiveGateway => {
+      const acknowledgement = {
+        gatewayId: 'g1',
+        endpoint: 'e',
+        generation: 4,
+        versions: { [version]: ready },
+      };
+      return { gatewayId: 'g1', url: '', acknowledgement };
+    };
     const routes = {
-      ...memoryRoutes({ ...route, standby: { version: 'C', untilMs: 1 } }),
+      ...memoryRoutes(route, [loaded('C')]),
       formerChampions: () => Promise.resolve(['C', 'D']),
     };
     assert.deepEqual(await activities(routes).chooseRollback({ endpoint: 'e' }), {

@@ -33,7 +33,7 @@ async function recordAll(): Promise<void> {
   const client = new Client({ connection, namespace: stack.info.namespace });
   const known = new Set(readdirSync(folder));
   const generation =
-    [...known].length === 0
+    known.size === 0
       ? 1
       : Math.max(...[...known].map((name) => Number(/-v(\d+)\.json$/.exec(name)?.[1] ?? 0))) + 1;
   for await (const { workflowId, runId, type, status } of client.workflow.list()) {

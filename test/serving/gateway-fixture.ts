@@ -16,7 +16,7 @@ import { createGateway } from '../../serving/gateway.ts';
 import type { Gateway, GatewayOptions } from '../../serving/gateway.ts';
 import { NO_LOG } from '../../serving/log.ts';
 import { NO_METRICS } from '../../serving/metrics.ts';
-import { servedTensors } from '../../serving/models/check-tensors.ts';
+import { servedTensors } from '../../domain/registry/served-tensors.ts';
 import { NO_TRACER } from '../../serving/tracing.ts';
 import { createRng } from '../support/rng.ts';
 import { ControlPlane, ENDPOINT } from './control-plane.ts';

@@ -57,7 +57,7 @@ export interface Stage {
   inPhase(id: string, phase: 'train' | 'shadow' | 'canary'): Promise<void>;
   outcome(id: string): Promise<ReleaseOutcome>;
   /** Nothing half-done, no prediction failed, the audit chain is whole. @returns the champion */
-  allIsWell(expected: { readonly champion: string }): Promise<void>;
+  allIsWell(expected: { readonly champion: string; readonly gatewayDied?: boolean }): Promise<void>;
   /** Checkpoint files of training jobs that are under way. */
   checkpoints(): readonly string[];
   releaseHandle(id: string): ReturnType<Client['workflow']['getHandle']>;
@@ -172,7 +172,7 @@ export async function openStage(): Promise<Stage> {
       });
     },
     outcome: (id) => until(`${id} ends`, async () => (await detailOf(id)).release.outcome, 150_000),
-    async allIsWell({ champion }) {
+    async allIsWell({ champion, gatewayDied = false }) {
       const route = await until('the route has no candidate', async () => {
         const now = await stage.route();
         return now.candidate === null ? now : null;
@@ -180,7 +180,13 @@ export async function openStage(): Promise<Stage> {
       assert.equal(route.champion, champion);
       const witness = replay.takeWitness();
       assert.ok(witness.answered > 0, 'traffic went on');
-      assert.equal(witness.bad, 0, `${witness.bad} of ${witness.answered} predictions failed`);
+      assert.equal(
+        witness.bad,
+        0,
+        `${witness.bad} of ${witness.answered} predictions failed; the last with ${witness.lastBad}`,
+      );
+      if (!gatewayDied)
+        assert.equal(witness.retried, 0, `${witness.retried} requests needed a second gateway`);
       const audit = await engineer.verifyAudit();
       assert.deepEqual([audit.intact, audit.firstBad], [true, null]);
     },
