@@ -15,7 +15,7 @@ import {
 } from '../domain/evaluation/metrics.ts';
 import type { BootstrapOptions, Scored } from '../domain/evaluation/metrics.ts';
 import { seededRandom } from '../domain/evaluation/random.ts';
-import type { ModelManifest } from '../domain/manifest/model-manifest.ts';
+import type { ModelManifest, Severity } from '../domain/manifest/model-manifest.ts';
 import { canonicalBytes } from '../domain/registry/canonical-json.ts';
 import type { FileEntry } from '../domain/registry/model-version.ts';
 import type { Digest } from '../domain/routing/route.ts';
@@ -154,13 +154,22 @@ function maxAbsDifference(a: Float64Array, b: Float64Array): number {
 
 function summarise(evidence: EvidenceDocument, gates: readonly GateResult[]): string {
   const { accuracy: right, auc: area } = evidence.candidate;
-  const failed = gates.filter(({ passed }) => !passed).map(({ name, message }) => `${name} (${message})`);
   const delta =
     evidence.comparison === undefined
       ? ''
       : `, accuracy against the champion ${signed(evidence.comparison.accuracyDelta.value)}`;
-  const verdict =
-    failed.length === 0 ? `all ${gates.length} gates passed` : `not passed: ${failed.join('; ')}`;
+  const failed = gates.filter(({ passed }) => !passed);
+  const list = (what: string, severity: Severity): readonly string[] => {
+    const names = failed
+      .filter((gate) => gate.severity === severity)
+      .map(({ name, message }) => `${name} (${message})`);
+    return names.length === 0 ? [] : [`${what}: ${names.join('; ')}`];
+  };
+  const verdict = [
+    `${gates.length - failed.length} of ${gates.length} gates passed`,
+    ...list('denied', 'deny'),
+    ...list('warning', 'warn'),
+  ].join('; ');
   return `accuracy ${right.value.toFixed(3)} [${right.lower.toFixed(3)}, ${right.upper.toFixed(3)}], AUC ${area.value.toFixed(3)}${delta}; ${verdict}`;
 }
 

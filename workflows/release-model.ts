@@ -236,7 +236,10 @@ class ReleaseRun {
       staticSummary: `Rolls out ${releaseId}`,
       parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
     });
-    await this.note('route', `${outcome.outcome}: ${outcome.reason}`, { routeMs: outcome.routeMs });
+    const took = outcome.routeMs === null ? '' : ` in ${outcome.routeMs} ms`;
+    await this.note('route', `route changed and acknowledged by every gateway${took}`, {
+      routeMs: outcome.routeMs,
+    });
     return outcome;
   }
 

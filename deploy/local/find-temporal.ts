@@ -222,7 +222,7 @@ async function build(options: FindTemporalOptions): Promise<TemporalBinary> {
   try {
     return await withProgress(
       options.onProgress,
-      `building Temporal ${VERSION} with Go (about ten minutes on two cores, once)`,
+      `building Temporal ${VERSION} with Go (several minutes, once)`,
       async () => {
         const result = await runCommand(go, ['install', '-v', GO_PACKAGE], {
           env: inheritedEnvironment({ GOBIN: folder }),

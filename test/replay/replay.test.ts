@@ -1,12 +1,13 @@
 import { strict as assert } from 'node:assert';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import { Worker } from '@temporalio/worker';
 import { after, before, describe, it } from 'mocha';
 import { projectRoot } from '../../platform/root.ts';
 import { startTelemetry } from '../../platform/telemetry/index.ts';
 import type { Telemetry } from '../../platform/telemetry/index.ts';
 import { temporalTracing } from '../../platform/telemetry/temporal.ts';
+import { quietRuntime } from '../support/runtime.ts';
 import { workflowBundle } from '../../workers/workflow-bundle.ts';
 
 const folder = join(projectRoot(), 'test', 'replay', 'histories');
@@ -19,8 +20,7 @@ describe('recorded histories', () => {
 
   before(async function () {
     this.timeout(120_000);
-    // Once per process; another test file may have come first.
-    if (Runtime._instance === undefined) Runtime.install({ logger: new DefaultLogger('ERROR') });
+    quietRuntime();
     telemetry = startTelemetry({ service: 'replay', otlpEndpoint: undefined, sampleRatio: 1 });
     const plugins = [temporalTracing(telemetry)];
     const bundle = await workflowBundle(plugins);
