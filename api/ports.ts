@@ -69,6 +69,15 @@ export interface ReleaseStore {
   /** Newest first. */
   list(query: { readonly model?: string; readonly limit: number }): Promise<readonly Release[]>;
   timeline(id: string): Promise<readonly ReleaseEvent[]>;
+  /** Ends a release that can no longer say so itself; the same key again is a no-op. */
+  record(entry: {
+    readonly releaseId: string;
+    readonly key: string;
+    readonly phase: 'done';
+    readonly message: string;
+    readonly outcome: 'aborted';
+    readonly reason: string;
+  }): Promise<void>;
 }
 
 export interface RouteReader {
@@ -164,6 +173,8 @@ export interface ReleaseWorkflows {
     request: OperatorRequest,
     updateId: string,
   ): Promise<void>;
+  /** How the workflow was ended from outside (`TERMINATED`, `TIMED_OUT`); null while it runs or when it ended by itself. @throws UNAVAILABLE */
+  endedFromOutside(releaseId: string): Promise<string | null>;
   /** What the running workflow says; null when none answers in time. */
   view(releaseId: string): Promise<ReleaseView | null>;
   /** Waits for the result. @throws ROLLOUT_IN_PROGRESS, NO_FORMER_CHAMPION, VERSION_REVOKED, UNAVAILABLE … */

@@ -17,7 +17,10 @@ const FRAMEWORK: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: ['BODY_TOO_LARGE', 'the body is larger than this API takes; send it in parts'],
   FST_ERR_CTP_INVALID_MEDIA_TYPE: ['UNSUPPORTED_MEDIA_TYPE', 'send the body as application/json'],
   FST_ERR_CTP_EMPTY_JSON_BODY: ['INVALID_REQUEST', 'the body is empty; send a JSON object'],
-  FST_ERR_CTP_INVALID_JSON_BODY: ['INVALID_REQUEST', 'the body is not JSON'],
+  FST_ERR_CTP_INVALID_JSON_BODY: [
+    'INVALID_REQUEST',
+    'the body is not JSON, or has a member __proto__ or constructor.prototype',
+  ],
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['INVALID_REQUEST', 'the body does not have the announced length'],
   FST_ERR_BAD_URL: ['INVALID_REQUEST', 'the path cannot be decoded'],
   FST_ERR_MAX_PARAM_LENGTH: ['NOT_FOUND', 'no name in this API is that long'],

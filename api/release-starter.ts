@@ -1,6 +1,7 @@
 /**
- * A release is kept in the database before its workflow starts. When Temporal does not answer then, the release is not
- * lost and not stuck: this starts it as soon as Temporal does. Starting twice is a no-op.
+ * Keeps the registry and Temporal of one mind about releases. A release is kept in the database before its workflow
+ * starts: when Temporal does not answer then, this starts it as soon as Temporal does. And a workflow that was terminated
+ * cannot say that it has ended: this says it.
  */
 import type { FastifyBaseLogger } from 'fastify';
 
@@ -30,7 +31,7 @@ export interface ReleaseStarter {
   close(): Promise<void>;
 }
 
-/** Looks for releases that never got past their first phase, at once and every `intervalMs`. */
+/** Looks at the releases that have not ended, at once and every `intervalMs`. */
 export function keepStarting(
   { releases, workflows }: { readonly releases: ReleaseStore; readonly workflows: ReleaseWorkflows },
   log: Log,
@@ -39,9 +40,24 @@ export function keepStarting(
   const started = new Set<string>();
   const look = async (): Promise<void> => {
     for (const release of await releases.list({ limit: 1000 })) {
-      if (release.outcome !== null || release.phase !== 'snapshot' || started.has(release.id)) continue;
-      if (!(await startRelease(workflows, release, log))) return;
-      started.add(release.id);
+      if (release.outcome !== null) continue;
+      if (release.phase === 'snapshot' && !started.has(release.id)) {
+        if (!(await startRelease(workflows, release, log))) return;
+        started.add(release.id);
+        continue;
+      }
+      const ending = await workflows.endedFromOutside(release.id);
+      if (ending === null) continue;
+      const reason = `its workflow was ended from outside (${ending}); the champion serves`;
+      const key = `${release.id}/${ending}`;
+      await releases.record({
+        releaseId: release.id,
+        key,
+        phase: 'done',
+        message: `aborted: ${reason}`,
+        outcome: 'aborted',
+        reason,
+      });
     }
   };
   let closed = false;

@@ -98,6 +98,18 @@ export function createTemporalReleases(client: Client): ReleaseWorkflows {
       );
     },
 
+    endedFromOutside: (releaseId) =>
+      within(VIEW_TIMEOUT_MS, 'looking at the release', async () => {
+        try {
+          const { status } = await client.workflow.getHandle(releaseWorkflowId(releaseId)).describe();
+          return status.name === 'TERMINATED' || status.name === 'TIMED_OUT' ? status.name : null;
+        } catch (error) {
+          // Not started yet.
+          if (error instanceof WorkflowNotFoundError) return null;
+          throw error;
+        }
+      }),
+
     async view(releaseId): Promise<ReleaseView | null> {
       try {
         const handle = client.workflow.getHandle(releaseWorkflowId(releaseId));

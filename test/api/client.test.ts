@@ -138,6 +138,25 @@ describe('a release that Temporal did not hear of', () => {
   });
 });
 
+describe('a release whose workflow was terminated', () => {
+  it('is ended in the registry as well, once', async () => {
+    const ports = fakePorts();
+    const { id } = (await ports.releases.list({ limit: 1 }))[0]!;
+    const workflows = {
+      ...ports.workflows,
+      endedFromOutside: async (asked: string) => (asked === id ? 'TERMINATED' : null),
+    };
+    const starter = keepStarting({ releases: ports.releases, workflows }, silent, 10);
+    for (let round = 0; round < 200 && (await ports.releases.get(id)).outcome === null; round++) {
+      await new Promise((r) => setTimeout(r, 5));
+    }
+    await starter.close();
+    const { phase, outcome, reason } = await ports.releases.get(id);
+    assert.deepEqual([phase, outcome], ['done', 'aborted']);
+    assert.match(reason ?? '', /TERMINATED/);
+  });
+});
+
 describe('when a version served', () => {
   const at = (champion: string, atMs: number): { after: Route; atMs: number } => ({
     after: { endpoint: 'elec2', generation: atMs, epoch: 1, champion, candidate: null, standby: null },

@@ -162,6 +162,10 @@ export function fakePorts(): FakePorts {
       get: async (id) => releases.get(id) ?? missing('RELEASE_NOT_FOUND', id),
       list: async ({ model, limit }) =>
         [...releases.values()].filter((one) => model === undefined || one.model === model).slice(0, limit),
+      record: async ({ releaseId, outcome, reason }) => {
+        const found = releases.get(releaseId) ?? missing('RELEASE_NOT_FOUND', releaseId);
+        releases.set(releaseId, { ...found, phase: 'done', outcome, reason });
+      },
       timeline: async () => [
         { atMs: 1, phase: 'snapshot', message: 'snapshot of 10 rows', detail: { rows: 10 } },
       ],
@@ -234,6 +238,7 @@ export function fakePorts(): FakePorts {
     },
     workflows: {
       start: async (made) => void calls.push({ port: 'start', args: [made.id] }),
+      endedFromOutside: async () => null,
       async decide(id, decision, request, updateId) {
         calls.push({ port: decision, args: [id, request, updateId] });
         if (request.actor === 'engineer') throw new SlipwayError('FOUR_EYES', 'engineer submitted it');

@@ -93,7 +93,7 @@ describe('when parts die in the middle of a release', function () {
     const id = await stage.release();
     await stage.inPhase(id, 'canary');
     await stage.releaseHandle(id).terminate('on purpose');
-    await stage.allIsWell({ champion });
+    await endsWithTheOldChampion(id, ['aborted']);
   });
 
   it('the rollout is terminated during the canary: the guard gives the route back', async () => {
