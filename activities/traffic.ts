@@ -4,25 +4,14 @@
  */
 import { SlipwayError } from '../domain/errors.ts';
 import type { LiveGateway, VersionState } from '../domain/rollout/arm-window.ts';
-import type { Digest, RouteChange } from '../domain/routing/route.ts';
-import type { RouteStore, VersionStore } from './ports.ts';
+import type { Digest } from '../domain/routing/route.ts';
+import type { ChangeRequest, RouteStore, VersionStore } from './ports.ts';
 
 export interface BegunRollout {
   readonly epoch: number;
   /** Absent for an endpoint that has no champion yet. */
   readonly generation: number | null;
   readonly champion: Digest | null;
-}
-
-export interface RouteChangeInput {
-  readonly endpoint: string;
-  readonly epoch: number;
-  readonly change: RouteChange;
-  readonly expectedGeneration?: number;
-  readonly key: string;
-  readonly actor: string;
-  readonly reason: string;
-  readonly releaseId?: string;
 }
 
 export interface AwaitGatewaysInput {
@@ -61,7 +50,7 @@ export function createTrafficActivities({ routes, versions, pulse }: TrafficDepe
       return { epoch, generation: route?.generation ?? null, champion: route?.champion ?? null };
     },
 
-    async changeRoute(input: RouteChangeInput): Promise<{ readonly generation: number }> {
+    async changeRoute(input: ChangeRequest): Promise<{ readonly generation: number }> {
       const { route, current } = await routes.change(input);
       if (!current) {
         throw new SlipwayError(
@@ -76,7 +65,7 @@ export function createTrafficActivities({ routes, versions, pulse }: TrafficDepe
      * Takes the candidate out, whatever the present generation. When a newer rollout or rollback owns the endpoint
      * there is nothing to restore, and that is success.
      */
-    async restoreChampion(input: Omit<RouteChangeInput, 'change' | 'expectedGeneration'>): Promise<{
+    async restoreChampion(input: Omit<ChangeRequest, 'change' | 'expectedGeneration'>): Promise<{
       readonly generation: number | null;
     }> {
       try {

@@ -9,6 +9,8 @@ import { freshStack, storyContext } from '../../cli/demo/demo-stack.ts';
 import { CHAPTERS } from '../../cli/demo/story.ts';
 import type { StoryContext } from '../../cli/demo/story.ts';
 import type { RunningStack } from '../../deploy/local/index.ts';
+import { openCollector } from '../support/trace-collector.ts';
+import type { Collector } from '../support/trace-collector.ts';
 import { printProgress, temporaryHome } from '../support/stack.ts';
 
 describe('the story of a model', function () {
@@ -18,9 +20,13 @@ describe('the story of a model', function () {
   let stack: RunningStack;
   let story: StoryContext;
   let broken = false;
+  let collector: Collector;
 
   before(async function () {
     this.timeout(900_000);
+    collector = await openCollector();
+    // The stack's processes inherit it.
+    process.env['OTEL_EXPORTER_OTLP_ENDPOINT'] = collector.url;
     stack = await freshStack(home, printProgress);
     story = await storyContext(stack, (line) => told.push(line));
   });
@@ -28,6 +34,8 @@ describe('the story of a model', function () {
   after(async () => {
     await story.replay.stop();
     await stack.stop();
+    delete process.env['OTEL_EXPORTER_OTLP_ENDPOINT'];
+    await collector.close();
     rmSync(home, { recursive: true, force: true });
   });
 
@@ -49,5 +57,16 @@ describe('the story of a model', function () {
     assert.ok(canary !== undefined);
     assert.ok(canary.faultToRolledBackSeconds <= 10, `${canary.faultToRolledBackSeconds} s`);
     assert.ok(canary.badAnswers <= 15, `${canary.badAnswers} bad answers`);
+  });
+
+  it('one trace leads from the request of a release to its workflow and its activities', async () => {
+    const request = await collector.find(
+      ({ service, name }) => service === 'slipway-api' && name === 'POST /v1/releases',
+    );
+    for (const wanted of [/StartWorkflow/, /RunWorkflow/, /RunActivity/]) {
+      const span = await collector.find(({ trace, name }) => trace === request.trace && wanted.test(name));
+      assert.notEqual(span.id, request.id);
+    }
+    await collector.find(({ service, name }) => service === 'slipway-gateway' && name === 'infer');
   });
 });
