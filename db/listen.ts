@@ -61,6 +61,7 @@ export function listen(
     const dropped = (): void => {
       clearInterval(ping);
       reconnectLater(client);
+      // The connection is what broke; another one is on its way.
       client.end().catch(() => undefined);
     };
     client.on('error', dropped);

@@ -2,13 +2,8 @@
 import { and, asc, desc, eq, sql } from 'drizzle-orm';
 import type { ReleaseStore } from '../activities/ports.ts';
 import { SlipwayError } from '../domain/errors.ts';
-import type {
-  OpenedRelease,
-  Release,
-  ReleaseOutcome,
-  ReleaseParameters,
-  ReleasePhase,
-} from '../domain/release/release.ts';
+import { RELEASE_OUTCOMES, RELEASE_PHASES } from '../domain/release/release.ts';
+import type { OpenedRelease, Release, ReleaseParameters } from '../domain/release/release.ts';
 import { appendAudit } from './audit.ts';
 import type { Database, Executor, Transaction } from './database.ts';
 import { policyDigest } from './digests.ts';
@@ -16,26 +11,6 @@ import { modelNotFound } from './models.ts';
 import { modelManifests, models, releaseEvents, releases } from './schema/registry.ts';
 import { routes } from './schema/routing.ts';
 import { asStored, storedChoice } from './stored-value.ts';
-
-const PHASES: readonly ReleasePhase[] = [
-  'snapshot',
-  'train',
-  'validate',
-  'register',
-  'approve',
-  'shadow',
-  'canary',
-  'promote',
-  'done',
-];
-const OUTCOMES: readonly ReleaseOutcome[] = [
-  'promoted',
-  'denied',
-  'rejected',
-  'rolled_back',
-  'aborted',
-  'failed',
-];
 
 export interface ReleaseRequest {
   readonly model: string;
@@ -87,7 +62,7 @@ export function createReleaseRegistry(db: Database): ReleaseRegistry {
       );
       return rows.map(({ at, phase, message, detail }) => ({
         atMs: at.getTime(),
-        phase: storedChoice(PHASES, phase, 'release_events.phase'),
+        phase: storedChoice(RELEASE_PHASES, phase, 'release_events.phase'),
         message,
         detail,
       }));
@@ -244,8 +219,8 @@ function toRelease(row: ReleaseRow): Release {
     parameters: row.parameters as ReleaseParameters,
     skipShadow: row.skipShadow,
     submittedBy: row.submittedBy,
-    phase: storedChoice(PHASES, row.phase, 'releases.phase'),
-    outcome: row.outcome === null ? null : storedChoice(OUTCOMES, row.outcome, 'releases.outcome'),
+    phase: storedChoice(RELEASE_PHASES, row.phase, 'releases.phase'),
+    outcome: row.outcome === null ? null : storedChoice(RELEASE_OUTCOMES, row.outcome, 'releases.outcome'),
     reason: row.reason,
     candidate: row.candidate,
     bootstrap: row.bootstrap,

@@ -1,6 +1,7 @@
 /** Releases on the wire. */
 import { Type } from 'typebox';
 
+import { RELEASE_OUTCOMES, RELEASE_PHASES } from '../../domain/release/release.ts';
 import type { Release, ReleaseEvent } from '../../domain/release/release.ts';
 import type { ReleaseView } from '../../workflows/messages.ts';
 import {
@@ -14,18 +15,8 @@ import {
   strict,
 } from './common.ts';
 
-const phase = oneOf([
-  'snapshot',
-  'train',
-  'validate',
-  'register',
-  'approve',
-  'shadow',
-  'canary',
-  'promote',
-  'done',
-]);
-const outcome = nullable(oneOf(['promoted', 'denied', 'rejected', 'rolled_back', 'aborted', 'failed']));
+const phase = oneOf(RELEASE_PHASES);
+const outcome = nullable(oneOf(RELEASE_OUTCOMES));
 const text = Type.Unsafe<string>({ type: 'string' });
 const count = Type.Object({ trials: Type.Integer(), bad: Type.Integer() });
 

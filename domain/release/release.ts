@@ -2,11 +2,31 @@
 import type { ModelManifest, ParameterValue } from '../manifest/model-manifest.ts';
 import type { Digest } from '../routing/route.ts';
 
-export type ReleasePhase =
-  'snapshot' | 'train' | 'validate' | 'register' | 'approve' | 'shadow' | 'canary' | 'promote' | 'done';
+/** In the order in which a release walks them. */
+export const RELEASE_PHASES = [
+  'snapshot',
+  'train',
+  'validate',
+  'register',
+  'approve',
+  'shadow',
+  'canary',
+  'promote',
+  'done',
+] as const;
+export type ReleasePhase = (typeof RELEASE_PHASES)[number];
 
-/** How a release ended; `null` while it runs. Every value but `promoted` leaves the former champion serving. */
-export type ReleaseOutcome = 'promoted' | 'denied' | 'rejected' | 'rolled_back' | 'aborted' | 'failed';
+/** How a release ended. Every value but `promoted` leaves the former champion serving. */
+export const RELEASE_OUTCOMES = [
+  'promoted',
+  'denied',
+  'rejected',
+  'rolled_back',
+  'aborted',
+  'failed',
+] as const;
+/** `null` in a release while it runs. */
+export type ReleaseOutcome = (typeof RELEASE_OUTCOMES)[number];
 
 export type ReleaseParameters = Readonly<Record<string, ParameterValue>>;
 
