@@ -5,7 +5,9 @@ import { applyCommand } from './commands/apply.ts';
 import { auditCommands } from './commands/audit.ts';
 import { demoCommand } from './commands/demo.ts';
 import { doctorCommand } from './commands/doctor.ts';
+import { gatewayCommand } from './commands/gateway.ts';
 import { modelCommands } from './commands/model.ts';
+import { predictionCommands } from './commands/predictions.ts';
 import { releaseCommands } from './commands/release.ts';
 import { upCommand } from './commands/up.ts';
 import { versionCommands } from './commands/version.ts';
@@ -34,11 +36,13 @@ ${EXIT_CODES_HELP}`,
     );
   upCommand(program, context);
   demoCommand(program, context);
+  gatewayCommand(program, context);
   applyCommand(program, context);
   releaseCommands(program, context);
   modelCommands(program, context);
   versionCommands(program, context);
   auditCommands(program, context);
+  predictionCommands(program, context);
   doctorCommand(program, context);
   return program;
 }

@@ -73,10 +73,13 @@ async function storeFlush(tx: Transaction, flush: GatewayFlush): Promise<void> {
   }
   if (flush.predictions.length > 0) {
     await tx.execute(
-      sql`insert into ${predictions} (prediction_id, arm, endpoint, generation, version, at, score, decision)
-        select "predictionId", arm, endpoint, generation, version, to_timestamp("atMs" / 1000.0), score, decision
+      sql`insert into ${predictions} (prediction_id, arm, endpoint, generation, version, at, score, decision,
+          experiment, propensity, snapshot, context)
+        select "predictionId", arm, endpoint, generation, version, to_timestamp("atMs" / 1000.0), score, decision,
+          experiment, propensity, snapshot, context
         from jsonb_to_recordset(${JSON.stringify(flush.predictions)}::jsonb) as p("predictionId" text, arm text,
-          endpoint text, generation bigint, version text, "atMs" float8, score float8, decision float8)
+          endpoint text, generation bigint, version text, "atMs" float8, score float8, decision float8, experiment text,
+          propensity float8, snapshot int, context jsonb)
         order by "predictionId", arm
         on conflict do nothing`,
     );
@@ -173,6 +176,7 @@ export function createEvidenceStore(db: Database, notifications: Notifications):
               (count(*) filter (where p.decision <> l.label))::float8 as wrong
             from ${predictions} p join ${labels} l using (prediction_id)
             where p.endpoint = ${endpoint} and p.generation = ${generation} and p.decision is not null
+              and p.experiment is null
             group by 1`,
         ),
       );
@@ -250,6 +254,7 @@ function windowSums(endpoint: string, generation: number, after: Watermark) {
       sum(w.invalid)::float8 as invalid, sum(w.diverged)::float8 as diverged, sum(w.pairs)::float8 as pairs
     from marks m join ${armWindows} w
       on ${here} and w.gateway_id = m.gateway_id and w.boot_id = m.boot_id and w.seq > m.seq
+        and w.arm in ('champion', 'canary', 'shadow')
     group by 1, 3`;
 }
 

@@ -1,6 +1,7 @@
 /** What gateways read (routes with everything needed to serve them) and write (that they live, what they applied). */
 import { eq, sql } from 'drizzle-orm';
 import type { ModelManifest } from '../domain/manifest/model-manifest.ts';
+import { completeManifest } from '../domain/manifest/serving-spec.ts';
 import { versionsOf } from '../domain/routing/route.ts';
 import type { Digest, Route } from '../domain/routing/route.ts';
 import type {
@@ -10,6 +11,7 @@ import type {
   Revocations,
   RouteFeed,
 } from '../serving/ports.ts';
+import { readAllocation } from './experiments.ts';
 import { rowsOf } from './database.ts';
 import type { Database, Transaction } from './database.ts';
 import { CHANNELS, listen } from './listen.ts';
@@ -51,7 +53,8 @@ async function readEndpoints(tx: Transaction): Promise<readonly EndpointState[]>
     const versions = [];
     for (const digest of versionsOf(route)) versions.push(await describeVersion(tx, digest));
     const leaseRemainingMs = row.unleased ? null : row.leaseRemainingMs;
-    states.push({ route, spec: await readSpec(tx, route), versions, leaseRemainingMs });
+    const allocation = await readAllocation(tx, route);
+    states.push({ route, spec: await readSpec(tx, route), versions, leaseRemainingMs, allocation });
   }
   return states;
 }
@@ -69,6 +72,8 @@ async function readSpec(tx: Transaction, { endpoint, champion, candidate }: Rout
     latencySloMs: judging.slo.latencyMs,
     // Without a shadow step nothing is mirrored, so there is no pair that this could apply to.
     scoreTolerance: judging.rollout.shadow?.scoreTolerance ?? 0,
+    serving: served.serving,
+    featureViews: served.featureViews,
   };
 }
 
@@ -86,7 +91,7 @@ async function manifestOf(tx: Transaction, endpoint: string, digest: Digest): Pr
     )
     .where(eq(modelVersions.digest, digest));
   if (row === undefined) throw modelNotFound(endpoint);
-  return row.manifest;
+  return completeManifest(row.manifest);
 }
 
 async function readRevoked(tx: Transaction): Promise<Revocations> {

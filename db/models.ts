@@ -2,6 +2,8 @@
 import { eq, sql } from 'drizzle-orm';
 import { SlipwayError } from '../domain/errors.ts';
 import type { ModelManifest } from '../domain/manifest/model-manifest.ts';
+import { completeManifest } from '../domain/manifest/serving-spec.ts';
+import type { StoredManifest } from '../domain/manifest/serving-spec.ts';
 import type { Digest } from '../domain/routing/route.ts';
 import { appendAudit } from './audit.ts';
 import type { Database, Executor } from './database.ts';
@@ -91,9 +93,19 @@ const selectModels = (orm: Executor) =>
   orm.select(MODEL).from(models).innerJoin(modelManifests, eq(modelManifests.digest, models.manifestDigest));
 
 function toModel({
+  manifest,
   createdAt,
   updatedAt,
   ...rest
-}: Omit<Model, 'createdAtMs' | 'updatedAtMs'> & { createdAt: Date; updatedAt: Date }): Model {
-  return { ...rest, createdAtMs: createdAt.getTime(), updatedAtMs: updatedAt.getTime() };
+}: Omit<Model, 'manifest' | 'createdAtMs' | 'updatedAtMs'> & {
+  manifest: StoredManifest;
+  createdAt: Date;
+  updatedAt: Date;
+}): Model {
+  return {
+    ...rest,
+    manifest: completeManifest(manifest),
+    createdAtMs: createdAt.getTime(),
+    updatedAtMs: updatedAt.getTime(),
+  };
 }

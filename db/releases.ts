@@ -4,6 +4,7 @@ import type { ReleaseStore } from '../activities/ports.ts';
 import { SlipwayError } from '../domain/errors.ts';
 import { RELEASE_OUTCOMES, RELEASE_PHASES } from '../domain/release/release.ts';
 import type { OpenedRelease, Release, ReleaseParameters } from '../domain/release/release.ts';
+import { completeManifest } from '../domain/manifest/serving-spec.ts';
 import { appendAudit } from './audit.ts';
 import type { Database, Executor, Transaction } from './database.ts';
 import { policyDigest } from './digests.ts';
@@ -155,7 +156,7 @@ async function open(tx: Transaction, releaseId: string): Promise<OpenedRelease> 
       detail: { champion },
     });
   }
-  const { manifest } = stored;
+  const manifest = completeManifest(stored.manifest);
   return { manifest, manifestDigest: release.manifestDigest, policyDigest: policyDigest(manifest), champion };
 }
 

@@ -47,7 +47,7 @@ async function attempt(tx: Transaction, request: ChangeRequest): Promise<Changed
     throw conflict(request, `it is at generation ${before?.generation ?? 0}`);
   }
   const target = applyChange(before, change);
-  await checkVersion(tx, endpoint, before, change);
+  await checkVersions(tx, endpoint, before, change);
 
   const generation = (before?.generation ?? 0) + 1;
   const after: Route = { endpoint, generation, epoch, ...target };
@@ -94,15 +94,27 @@ async function writtenUnder(
 const versionOf = (change: RouteChange): Digest | null => ('version' in change ? change.version : null);
 
 /** What the registry knows and a route alone does not: whose version it is, and whether it may serve. */
-async function checkVersion(
+async function checkVersions(
   tx: Transaction,
   endpoint: string,
   before: Route | null,
   change: RouteChange,
 ): Promise<void> {
-  // Taking the candidate out and going back to who serves anyway need nobody's leave.
-  if (!('version' in change) || change.version === before?.champion) return;
-  const { version } = change;
+  for (const version of versionsIn(change)) {
+    // Going back to who serves anyway needs nobody's leave.
+    if (version === before?.champion) continue;
+    await checkVersion(tx, endpoint, version);
+    if (change.kind === 'rollback') await checkServed(tx, endpoint, version);
+  }
+}
+
+/** None when the candidate or an experiment is taken out. */
+function versionsIn(change: RouteChange): readonly Digest[] {
+  if (change.kind === 'experiment') return change.experiment.arms.map(({ version }) => version);
+  return 'version' in change ? [change.version] : [];
+}
+
+async function checkVersion(tx: Transaction, endpoint: string, version: Digest): Promise<void> {
   const [known] = await tx
     .select({ model: modelVersions.model, revoked: sql<boolean>`${revocations.subject} is not null` })
     .from(modelVersions)
@@ -119,7 +131,9 @@ async function checkVersion(
     );
   }
   if (known.revoked) throw new SlipwayError('VERSION_REVOKED', `${version} has been revoked`);
-  if (change.kind !== 'rollback') return;
+}
+
+async function checkServed(tx: Transaction, endpoint: string, version: Digest): Promise<void> {
   const [served] = await tx
     .select({ id: productionHistory.id })
     .from(productionHistory)

@@ -30,11 +30,13 @@ export function toRoute(row: RouteRow): Route {
             version: standbyVersion,
             untilMs: storedValue(row.standbyUntil, 'routes.standby_until').getTime(),
           },
+    experiment: row.experiment,
   };
 }
 
-/** A write with a candidate starts its lease anew, by the database's clock. */
-export function toColumns({ champion, candidate, standby }: RouteTarget) {
+/** A write with a candidate or an experiment starts its lease anew, by the database's clock. */
+export function toColumns({ champion, candidate, standby, experiment }: RouteTarget) {
+  const leased = candidate ?? experiment;
   return {
     champion,
     candidateVersion: candidate?.version ?? null,
@@ -42,7 +44,8 @@ export function toColumns({ champion, candidate, standby }: RouteTarget) {
     candidateMirrorBp: candidate?.mirrorBp ?? null,
     candidateSalt: candidate?.salt ?? null,
     candidateLeaseMs: candidate?.leaseMs ?? null,
-    leaseUntil: candidate === null ? null : leaseFromNow(candidate.leaseMs),
+    experiment,
+    leaseUntil: leased === null ? null : leaseFromNow(leased.leaseMs),
     standbyVersion: standby?.version ?? null,
     standbyUntil: standby === null ? null : new Date(standby.untilMs),
   };

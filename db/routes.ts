@@ -1,5 +1,5 @@
 /** Routes of endpoints and what gateways say about them. `route-change.ts` is the only writer of a generation. */
-import { and, eq, gt, isNotNull, sql } from 'drizzle-orm';
+import { and, eq, gt, sql } from 'drizzle-orm';
 import type { RouteStore } from '../activities/ports.ts';
 import type { LiveGateway } from '../domain/rollout/arm-window.ts';
 import type { Route } from '../domain/routing/route.ts';
@@ -61,14 +61,14 @@ export function createRouteRegistry(db: Database, notifications: Notifications):
           .update(routes)
           .set({
             leaseUntil: sql`greatest(${routes.leaseUntil},
-              clock_timestamp() + ${routes.candidateLeaseMs} * interval '1 millisecond')`,
+              clock_timestamp() + coalesce(${routes.candidateLeaseMs},
+                (${routes.experiment} ->> 'leaseMs')::float8) * interval '1 millisecond')`,
           })
           .where(
             and(
               eq(routes.endpoint, endpoint),
               eq(routes.generation, generation),
               eq(routes.epoch, epoch),
-              isNotNull(routes.candidateVersion),
               gt(routes.leaseUntil, sql`clock_timestamp()`),
             ),
           )

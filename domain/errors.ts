@@ -71,11 +71,25 @@ export const ERRORS = {
   TRAINER_FAILED: row(500, true, 'The trainer ended with an error.'),
   TRAINER_CONTRACT: row(500, false, 'The trainer broke its contract.'),
   GATE_INVALID: row(422, false, 'A gate expression cannot be evaluated.'),
+  PREDICTION_LOG_INVALID: row(422, false, 'The file is no prediction log segment that this version can read.'),
+  OUTPUT_EXISTS: row(409, false, 'The file to be written is there already.'),
 
   // Gateway
   MODEL_NOT_READY: row(503, true, 'The model is not loaded yet.'),
   INVALID_TENSOR: row(400, false, 'A tensor of the request is wrong; the message names it.'),
   INFERENCE_FAILED: row(500, true, 'The model failed on this input.'),
+  OVERLOADED: row(429, true, 'The gateway sheds load; try again after the time in Retry-After.'),
+  DEADLINE_EXCEEDED: row(504, true, 'The deadline of the request passed before it could be answered.'),
+  CALLER_GONE: row(499, false, 'The caller closed the connection before it was answered.'),
+  MODEL_CONTROL_DISABLED: row(403, false, 'This gateway does not let callers load and unload models.'),
+  FEATURE_MISSING: row(422, false, 'A feature that has no default is missing for this entity.'),
+  FEATURES_UNAVAILABLE: row(503, true, 'The online feature store did not answer in time.'),
+  REMOTE_UNAVAILABLE: row(503, true, 'The inference server behind this model did not answer.'),
+
+  // Experiments
+  EXPERIMENT_NOT_FOUND: row(404, false, 'There is no experiment of this name.'),
+  EXPERIMENT_RUNNING: row(409, false, 'An experiment already runs on this endpoint.'),
+  REWARD_REFUSED: row(422, false, 'The reward cannot be counted; the message says why.'),
   GATEWAY_NOT_ACKNOWLEDGED: row(503, true, 'Not every live gateway has applied the route in time.'),
   CANDIDATE_REFUSED: row(422, false, 'A gateway refused to load the candidate.'),
 

@@ -92,6 +92,105 @@ export const CONFIG_KEYS = {
     max: 1_073_741_824,
     meaning: 'Largest inference request body.',
   },
+  SLIPWAY_GATEWAY_REMOTE_CONCURRENCY: {
+    type: 'integer',
+    default: 4,
+    min: 1,
+    max: 256,
+    meaning: 'Batches that the gateway has under way at once in the server of a version that runs elsewhere.',
+  },
+  SLIPWAY_GATEWAY_MODEL_CONTROL: {
+    type: 'choice',
+    choices: ['route', 'explicit'],
+    default: 'route',
+    meaning:
+      'Who decides what is loaded: the route alone, or also callers of the V2 repository extension (one process only).',
+  },
+  SLIPWAY_GATEWAY_PROCESSES_MIN: {
+    type: 'integer',
+    default: 1,
+    min: 1,
+    max: 256,
+    meaning: 'Fewest gateway processes behind the port.',
+  },
+  SLIPWAY_GATEWAY_PROCESSES_MAX: {
+    type: 'integer',
+    default: 1,
+    min: 1,
+    max: 256,
+    meaning: 'Most gateway processes behind the port; with 1 there is no process above the gateway.',
+  },
+  SLIPWAY_GATEWAY_TARGET_RPS: {
+    type: 'integer',
+    default: 5000,
+    min: 1,
+    max: 1_000_000,
+    meaning: 'Requests per second of one gateway process above which another is started.',
+  },
+  SLIPWAY_GATEWAY_TARGET_P99_MS: {
+    type: 'integer',
+    default: 50,
+    min: 1,
+    max: 60_000,
+    meaning: 'p99 latency of a gateway process above which another is started.',
+  },
+  SLIPWAY_GATEWAY_TARGET_BUSY_PERCENT: {
+    type: 'integer',
+    default: 70,
+    min: 5,
+    max: 95,
+    meaning: 'Event-loop utilisation of a gateway process above which another is started.',
+  },
+  SLIPWAY_GATEWAY_SCALE_UP_MS: {
+    type: 'integer',
+    default: 5000,
+    min: 0,
+    max: 3_600_000,
+    meaning: 'How long the load must ask for more gateway processes before they are started.',
+  },
+  SLIPWAY_GATEWAY_SCALE_DOWN_MS: {
+    type: 'integer',
+    default: 60_000,
+    min: 0,
+    max: 3_600_000,
+    meaning: 'How long the load must do with fewer gateway processes before one is stopped.',
+  },
+  SLIPWAY_PREDICTION_LOG_MAX_BYTES: {
+    type: 'integer',
+    default: 1_073_741_824,
+    min: 0,
+    max: 1_099_511_627_776,
+    meaning:
+      'Size of all prediction log segments of a gateway, beyond which the oldest are deleted; 0 writes none.',
+  },
+
+  // Online features
+  REDIS_URL: {
+    type: 'url',
+    meaning: 'Redis that holds the online features; they are kept in PostgreSQL when it is not set.',
+  },
+  SLIPWAY_FEATURES_TIMEOUT_MS: {
+    type: 'integer',
+    default: 50,
+    min: 1,
+    max: 10_000,
+    meaning:
+      'How long a request waits for the online feature store, and at most half of the time that it has left.',
+  },
+  SLIPWAY_FEATURES_REFRESH_MS: {
+    type: 'integer',
+    default: 5000,
+    min: 0,
+    max: 3_600_000,
+    meaning: 'How old an answer of the online feature store may be before the gateway asks again.',
+  },
+  SLIPWAY_FEATURES_CACHE_ROWS: {
+    type: 'integer',
+    default: 100_000,
+    min: 1,
+    max: 10_000_000,
+    meaning: 'Rows of online features that a gateway process keeps in memory.',
+  },
 
   // Workers
   SLIPWAY_WORKER_METRICS_PORT: {

@@ -205,6 +205,10 @@ export interface GatewayConfig extends ProcessConfig, DatabaseConfig {
   readonly flushMs: number;
   readonly pollMs: number;
   readonly maxBodyBytes: number;
+  /** Of all segments of the prediction log; 0 for none. */
+  readonly maxBytesPredictionLog: number;
+  readonly modelControl: 'route' | 'explicit';
+  readonly remoteConcurrency: number;
 }
 
 export function gatewayConfig(env: Environment = process.env): GatewayConfig {
@@ -217,12 +221,83 @@ export function gatewayConfig(env: Environment = process.env): GatewayConfig {
       flushMs: 'SLIPWAY_GATEWAY_FLUSH_MS',
       pollMs: 'SLIPWAY_GATEWAY_POLL_MS',
       maxBodyBytes: 'SLIPWAY_GATEWAY_MAX_BODY_BYTES',
+      maxBytesPredictionLog: 'SLIPWAY_PREDICTION_LOG_MAX_BYTES',
+      modelControl: 'SLIPWAY_GATEWAY_MODEL_CONTROL',
+      remoteConcurrency: 'SLIPWAY_GATEWAY_REMOTE_CONCURRENCY',
     },
     env,
     ['databaseUrl'],
   );
   const gatewayId = read.gatewayId ?? `${hostname()}:${read.port}`;
   return Object.freeze({ ...read, gatewayId, home: stackPaths(env).home });
+}
+
+/** Where online features are kept, and how long the gateway waits for them. */
+export interface FeaturesConfig {
+  /** Undefined: in the database. */
+  readonly redisUrl: string | undefined;
+  readonly timeoutMs: number;
+  readonly refreshMs: number;
+  readonly capacity: number;
+}
+
+export function featuresConfig(env: Environment = process.env): FeaturesConfig {
+  return readConfig(
+    {
+      redisUrl: 'REDIS_URL',
+      timeoutMs: 'SLIPWAY_FEATURES_TIMEOUT_MS',
+      refreshMs: 'SLIPWAY_FEATURES_REFRESH_MS',
+      capacity: 'SLIPWAY_FEATURES_CACHE_ROWS',
+    },
+    env,
+  );
+}
+
+/** Where a gateway that is started by hand listens; the port only if somebody chose one. */
+export interface GatewayPlace {
+  readonly host: string;
+  readonly port: number | undefined;
+}
+
+export function gatewayPlace(env: Environment = process.env): GatewayPlace {
+  const { host, port } = readConfig({ host: 'SLIPWAY_HOST', port: 'SLIPWAY_GATEWAY_PORT' }, env);
+  const isChosen = (env['SLIPWAY_GATEWAY_PORT'] ?? '').trim() !== '';
+  return { host, port: isChosen ? port : undefined };
+}
+
+/** How many processes a gateway has, and when it has more. */
+export interface GatewayProcessesConfig {
+  readonly min: number;
+  readonly max: number;
+  readonly targetRps: number;
+  readonly targetMsP99: number;
+  readonly targetBusyPercent: number;
+  readonly scaleMsUp: number;
+  readonly scaleMsDown: number;
+}
+
+export function gatewayProcessesConfig(env: Environment = process.env): GatewayProcessesConfig {
+  const read = readConfig(
+    {
+      min: 'SLIPWAY_GATEWAY_PROCESSES_MIN',
+      max: 'SLIPWAY_GATEWAY_PROCESSES_MAX',
+      targetRps: 'SLIPWAY_GATEWAY_TARGET_RPS',
+      targetMsP99: 'SLIPWAY_GATEWAY_TARGET_P99_MS',
+      targetBusyPercent: 'SLIPWAY_GATEWAY_TARGET_BUSY_PERCENT',
+      scaleMsUp: 'SLIPWAY_GATEWAY_SCALE_UP_MS',
+      scaleMsDown: 'SLIPWAY_GATEWAY_SCALE_DOWN_MS',
+    },
+    env,
+  );
+  if (read.max < read.min) {
+    const reason = `must be at least SLIPWAY_GATEWAY_PROCESSES_MIN (${read.min}), not ${read.max}`;
+    throw new SlipwayError(
+      'CONFIG_INVALID',
+      `Correct this environment variable and start again: SLIPWAY_GATEWAY_PROCESSES_MAX ${reason}.`,
+      { problems: [{ path: '/SLIPWAY_GATEWAY_PROCESSES_MAX', reason }] },
+    );
+  }
+  return read;
 }
 
 export interface ApiConfig extends ProcessConfig, DatabaseConfig, TemporalConfig {

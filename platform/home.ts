@@ -10,6 +10,8 @@ export interface HomeLayout {
   readonly training: string;
   /** One folder per gateway: its last good routes. */
   readonly gateways: string;
+  /** One folder per endpoint: the segments of its prediction log. */
+  readonly predictions: string;
   /** Bearer tokens of the first start, mode 0600. */
   readonly tokenFile: string;
 }
@@ -21,6 +23,7 @@ export function homeLayout(home: string): HomeLayout {
     trustedFolder: join(home, 'keys', 'trusted'),
     training: join(home, 'training'),
     gateways: join(home, 'gateways'),
+    predictions: join(home, 'predictions'),
     tokenFile: join(home, 'tokens.json'),
   };
 }

@@ -19,6 +19,8 @@ export interface LifecycleOptions {
   /** For all closers together; after it the process leaves with code 1. */
   readonly timeoutMsShutdown?: number;
   readonly log?: (message: string) => void;
+  /** Signals that somebody else answers: those of a terminal reach all processes, but one of them decides. */
+  readonly ignoredSignals?: readonly (typeof SIGNALS)[number][];
 }
 
 interface Closer {
@@ -77,6 +79,7 @@ export function startLifecycle(options: LifecycleOptions = {}): Lifecycle {
   let firstSignalAt: number | undefined;
   for (const signal of SIGNALS) {
     process.on(signal, () => {
+      if (options.ignoredSignals?.includes(signal) === true) return;
       const now = performance.now();
       if (firstSignalAt !== undefined && now - firstSignalAt > REPEATED_ON_PURPOSE_MS) {
         log(`${signal} again: leaving at once`);

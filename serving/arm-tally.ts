@@ -1,6 +1,7 @@
 /** Counts of one arm under one route generation since the last flush: one mutable object of constant shape. */
 import type { Arm, ArmWindow } from '../domain/rollout/arm-window.ts';
 import type { Digest } from '../domain/routing/route.ts';
+import type { Outcome } from './metrics.ts';
 
 export interface ArmTally {
   readonly endpoint: string;
@@ -79,13 +80,13 @@ function restart(tally: ArmTally, nowMs: number): void {
 /** Counts one answer of the arm. */
 export function count(
   tally: ArmTally,
-  outcome: 'ok' | 'error' | 'invalid',
+  outcome: Outcome,
   ms: number,
   latencySloMs: number,
 ): void {
   tally.requests += 1;
   if (outcome === 'error') tally.errors += 1;
   else if (outcome === 'invalid') tally.invalid += 1;
-  if (ms > latencySloMs) tally.slow += 1;
+  if (ms > latencySloMs || outcome === 'expired') tally.slow += 1;
   tally.latencyMicros += Math.round(ms * 1000);
 }

@@ -2,16 +2,26 @@
 import { randomUUID } from 'node:crypto';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '../platform/clock.ts';
 import { Acknowledger } from './acknowledger.ts';
+import { Admission, BackPressure, createLoopProbe } from './admission/index.ts';
+import type { AdmissionSettings } from './admission/index.ts';
+import { AnswerRecorder } from './answer-recorder.ts';
+import { FEATURE_SETTINGS, OnlineFeatures } from './features/index.ts';
+import type { FeatureSettings, OnlineStore } from './features/index.ts';
+import { traceBatches } from './batching/trace-batches.ts';
 import { Flusher } from './flusher.ts';
 import { Guard } from './guard.ts';
+import { drain } from './http/drain.ts';
 import { createHttpServer } from './http/server.ts';
 import { createInference } from './inference.ts';
 import type { GatewayLog } from './log.ts';
 import type { GatewayMetrics } from './metrics.ts';
 import { createModelLoader } from './models/load-model.ts';
+import type { RemoteSettings } from './models/load-remote.ts';
 import type { EvidenceSink, GatewayRegistry, RouteFeed } from './ports.ts';
+import { SegmentLog } from './prediction-log/index.ts';
 import { PredictionLog } from './prediction-log.ts';
 import { routeFilePath } from './route-file.ts';
 import { RouteFollower } from './route-follower.ts';
@@ -33,8 +43,16 @@ export interface GatewayOptions {
   /** Uniform in [0, 1). */
   readonly rng: () => number;
   readonly metrics: GatewayMetrics;
+  readonly admission?: Partial<AdmissionSettings>;
   readonly tracer: GatewayTracer;
   readonly log: GatewayLog;
+  /** Where online features are; absent, an endpoint that needs them refuses its requests. */
+  readonly onlineStore?: OnlineStore;
+  readonly features?: Partial<FeatureSettings>;
+  /** The prediction log on disk; absent, none is kept. */
+  readonly predictionLog?: { readonly folder: string; readonly maxBytes: number };
+  /** Whether callers may load and unload models (V2 repository extension). */
+  readonly modelControl?: boolean;
   /** Of this software, for `GET /v2`. */
   readonly version: string;
   readonly settings?: Partial<GatewaySettings>;
@@ -49,10 +67,14 @@ export interface GatewaySettings {
   /** Models dearer than these run in a thread: 45 µs of inline work against 210 µs of a round trip, but no stop. */
   readonly inlineCreateMs: number;
   readonly inlineRunMs: number;
-  /** A run in a thread that takes longer has failed. */
+  /** A run in a thread or in another server that takes longer has failed. */
   readonly runTimeoutMs: number;
+  /** For versions that run in another server; what is left out has its default. */
+  readonly remote: Partial<RemoteSettings>;
   /** How long the stop waits for answers under way, and for the last evidence. */
   readonly drainMs: number;
+  /** How long the stop leaves connections open that seem idle, for callers who have somewhere else to go. */
+  readonly quietMs: number;
 }
 
 export const DEFAULT_SETTINGS: GatewaySettings = {
@@ -61,18 +83,29 @@ export const DEFAULT_SETTINGS: GatewaySettings = {
   acknowledgeMs: 1000,
   maxBodyBytes: 8 * 1024 * 1024,
   maxRows: 4096,
-  inlineCreateMs: 20,
-  inlineRunMs: 1,
+  inlineCreateMs: 5,
+  inlineRunMs: 0.3,
   runTimeoutMs: 2000,
+  remote: {},
   drainMs: 3000,
+  quietMs: 0,
 };
+
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+  readonly url?: string;
+  /** Follow routes first and accept connections only when each endpoint has a champion. */
+  readonly whenReady?: boolean;
+}
+
+const READY_POLL_MS = 20;
 
 export interface Gateway {
   /** Starts to answer and to follow routes; does not wait for models, `/v2/health/ready` says when they are there. */
-  listen(address: { readonly host: string; readonly port: number; readonly url?: string }): Promise<{
-    readonly port: number;
-    readonly url: string;
-  }>;
+  listen(address: ListenAddress): Promise<{ readonly port: number; readonly url: string }>;
+  /** For whoever watches its connections from outside. */
+  readonly server: Server;
   isReady(): boolean;
   /** Takes no more requests, ends those under way, stores the last evidence, signs off. */
   close(): Promise<void>;
@@ -83,18 +116,56 @@ export function createGateway(options: GatewayOptions): Gateway {
   const { gatewayId, stateFolder, clock, rng, metrics, tracer, log, sink, registry, version } = options;
   const guard = new Guard({ gatewayId, sink, clock, metrics, log });
   const predictions = new PredictionLog();
-  const shadow = new Shadow({ clock, guard, predictions, metrics, log });
+  const bootId = randomUUID();
+  const { onlineStore: store, predictionLog } = options;
+  const features =
+    store === undefined
+      ? null
+      : new OnlineFeatures({
+          store,
+          metrics,
+          log,
+          clock,
+          rng,
+          settings: { ...FEATURE_SETTINGS, ...options.features },
+        });
+  const segments =
+    predictionLog === undefined
+      ? null
+      : new SegmentLog({ ...predictionLog, gatewayId, bootId, clock, metrics, log });
+  const recorder = new AnswerRecorder({ guard, predictions, metrics, clock });
+  const admission = new Admission({
+    clock,
+    rng,
+    probe: createLoopProbe(),
+    metrics,
+    ...(options.admission !== undefined && { settings: options.admission }),
+  });
+  const backPressure = new BackPressure(admission, () => clock.monotonic());
+  const underPressure = (): boolean => admission.underPressure;
+  const shadow = new Shadow({ clock, guard, predictions, metrics, log, underPressure });
   const { blobRoot, trustedKeysFolder } = options;
   const { inlineCreateMs, inlineRunMs, runTimeoutMs } = settings;
   const limits = { inlineCreateMs, inlineRunMs };
   let acknowledger: Acknowledger | null = null;
+  const stopping = new AbortController();
   const follower = new RouteFollower({
     feed: options.feed,
     gatewayId,
-    load: createModelLoader({ blobRoot, trustedKeysFolder, limits, runTimeoutMs, clock }),
+    load: createModelLoader({
+      blobRoot,
+      trustedKeysFolder,
+      limits,
+      runTimeoutMs,
+      clock,
+      remote: settings.remote,
+    }),
     routeFile: routeFilePath(stateFolder, gatewayId),
     pollMs: settings.pollMs,
     maxRows: settings.maxRows,
+    features,
+    segments,
+    observe: (endpoint, digest) => traceBatches(metrics.batches(endpoint, digest), tracer, endpoint, digest),
     guard,
     clock,
     metrics,
@@ -102,9 +173,13 @@ export function createGateway(options: GatewayOptions): Gateway {
     onChange: () => acknowledger?.changed(),
   });
   const { endpoints } = follower;
+  metrics.watch({
+    lookups: features?.counters ?? null,
+    endpoints: () => [...endpoints.values()].map((endpoint) => endpoint.reading()),
+  });
   const flusher = new Flusher({
     gatewayId,
-    bootId: randomUUID(),
+    bootId,
     sink,
     predictions,
     guard,
@@ -116,9 +191,12 @@ export function createGateway(options: GatewayOptions): Gateway {
   const server = createHttpServer({
     endpoints,
     isReady: () => follower.ready,
-    infer: createInference({ clock, rng, newId: randomUUID, guard, predictions, metrics, log }),
+    admission,
+    backPressure,
+    infer: createInference({ clock, rng, newId: randomUUID, recorder, metrics, log }),
     shadow,
     maxBodyBytes: settings.maxBodyBytes,
+    modelControl: options.modelControl ?? false,
     version,
     clock,
     metrics,
@@ -127,35 +205,48 @@ export function createGateway(options: GatewayOptions): Gateway {
   });
 
   return {
-    async listen({ host, port, url }) {
-      const bound = await bind(server, host, port);
+    server,
+    async listen({ host, port, url, whenReady = false }) {
+      // A port of 0 is known only once it is bound; who listens later has a port that others listen on already.
+      const bound = whenReady ? port : await bind(server, host, port);
       const gateway = { gatewayId, url: url ?? `http://${host}:${bound}` };
       const state = () => [...endpoints.values()].map((endpoint) => endpoint.acknowledgement());
-      acknowledger = new Acknowledger({
-        gateway,
-        registry,
-        state,
-        intervalMs: settings.acknowledgeMs,
-        metrics,
-        log,
-      });
+      const { acknowledgeMs: intervalMs } = settings;
+      acknowledger = new Acknowledger({ gateway, registry, state, intervalMs, metrics, log });
       await follower.start();
       acknowledger.start();
+      admission.start();
       flusher.start();
+      features?.start();
+      if (whenReady && (await untilReady(follower, stopping.signal))) await bind(server, host, port);
       return { port: bound, url: gateway.url };
     },
     isReady: () => follower.ready,
     async close() {
+      stopping.abort();
+      const drained = drain(server, { quietMs: settings.quietMs, timeoutMs: settings.drainMs });
       // Nobody should wait for this gateway any more, and no new route should reach it, while it drains.
       await acknowledger?.close();
-      await drain(server, settings.drainMs);
+      await drained;
       shadow.close();
+      backPressure.close();
+      admission.close();
       await flusher.close(settings.drainMs);
+      await segments?.close(settings.drainMs);
+      if (features !== null && !(await within(features.close(), settings.drainMs))) {
+        log.warn({}, 'the online store did not answer; which keys are hot is not kept');
+      }
       if (!(await within(follower.close(), settings.drainMs))) {
         log.error({}, 'a model is still loading or running in its thread; leaving all the same');
       }
     },
   };
+}
+
+/** @returns false when the gateway was stopped meanwhile. */
+async function untilReady(follower: RouteFollower, stopping: AbortSignal): Promise<boolean> {
+  while (!follower.ready && !stopping.aborted) await delay(READY_POLL_MS);
+  return !stopping.aborted;
 }
 
 function bind(server: Server, host: string, port: number): Promise<number> {
@@ -166,16 +257,4 @@ function bind(server: Server, host: string, port: number): Promise<number> {
       resolve((server.address() as AddressInfo).port);
     });
   });
-}
-
-async function drain(server: Server, timeoutMs: number): Promise<void> {
-  if (!server.listening) return;
-  const deadline = setTimeout(() => server.closeAllConnections(), timeoutMs);
-  // A connection whose last answer was under way at the close becomes idle later.
-  const sweep = setInterval(() => server.closeIdleConnections(), 20);
-  await new Promise((resolve) => {
-    server.close(resolve);
-  });
-  clearInterval(sweep);
-  clearTimeout(deadline);
 }

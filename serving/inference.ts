@@ -1,25 +1,28 @@
 /**
- * One inference, from the bytes of its body to the text of its answer: check, choose an arm, run, count. No database
- * and no other process is asked on the way.
+ * One inference, from the bytes of its body to the text of its answer: check, join features, choose an arm, run, count.
+ * No other process is asked on the way, but for features that are not in the cache and models that run elsewhere.
  */
 import { SlipwayError } from '../domain/errors.ts';
+import type { ErrorCode } from '../domain/errors.ts';
 import type { Digest } from '../domain/routing/route.ts';
 import type { Clock } from '../platform/clock.ts';
-import { count } from './arm-tally.ts';
-import type { Guard } from './guard.ts';
+import { priorityOfParameter } from './admission/index.ts';
+import type { AdmissionTicket } from './admission/index.ts';
+import type { AnswerRecorder } from './answer-recorder.ts';
+import type { BatchedModel } from './batching/batched-model.ts';
+import type { FeatureJoiner, JoinedFeatures } from './features/index.ts';
 import { explain } from './log.ts';
 import type { GatewayLog } from './log.ts';
 import type { AnswerArm, GatewayMetrics, Outcome } from './metrics.ts';
-import { inferenceFailed } from './models/onnx.ts';
+import { inferenceFailed } from './models/run-failure.ts';
 import { isValidOutput } from './models/model-session.ts';
-import type { ModelOutput, ModelSession } from './models/model-session.ts';
-import type { PredictionLog } from './prediction-log.ts';
+import type { ModelOutput } from './models/model-session.ts';
 import { parseInferRequest } from './protocol/infer-request.ts';
 import type { InferRequest } from './protocol/infer-request.ts';
 import { inferResponse } from './protocol/infer-response.ts';
-import type { AnsweredBy } from './protocol/infer-response.ts';
+import type { AnsweredBy, BinaryResponse } from './protocol/infer-response.ts';
 import { pickArm, pickMirror } from './routing/serving-route.ts';
-import type { ServingArm, ServingRoute } from './routing/serving-route.ts';
+import type { ServingRoute } from './routing/serving-route.ts';
 import type { ServedEndpoint } from './served-endpoint.ts';
 import type { MirrorJob } from './shadow.ts';
 import type { InferenceSpan } from './tracing.ts';
@@ -29,17 +32,20 @@ export interface InferCall {
   /** The version that the path names; null for the route's choice. */
   readonly pinned: Digest | null;
   readonly body: Buffer;
+  /** Bytes of JSON before the binary tensors; null when the body is JSON alone. */
+  readonly headerLength: number | null;
   /** Header `x-slipway-unit`; the request's own parameter wins. */
   readonly unit: string | undefined;
   /** Monotonic milliseconds at which the request's headers were there. */
   readonly startedMs: number;
+  readonly ticket: AdmissionTicket;
   readonly span: InferenceSpan;
 }
 
 export interface Answer {
   readonly by: AnsweredBy;
   /** The response; or why there is none. */
-  readonly result: string | SlipwayError;
+  readonly result: string | BinaryResponse | SlipwayError;
   /** To be offered to the shadow once the answer is written. */
   readonly mirror: MirrorJob | null;
 }
@@ -49,8 +55,7 @@ export interface InferenceOptions {
   /** Uniform in [0, 1). */
   readonly rng: () => number;
   readonly newId: () => string;
-  readonly guard: Guard;
-  readonly predictions: PredictionLog;
+  readonly recorder: AnswerRecorder;
   readonly metrics: GatewayMetrics;
   readonly log: GatewayLog;
 }
@@ -60,29 +65,57 @@ export type Infer = (call: InferCall) => Promise<Answer>;
 interface Run {
   readonly output: ModelOutput | null;
   readonly outcome: Outcome;
-  readonly ms: number;
+  /** The server that the model runs in did not answer: that is what the caller is told. */
+  readonly unavailable: SlipwayError | null;
+  readonly startedMs: number;
+  readonly endedMs: number;
 }
 
 export function createInference(options: InferenceOptions): Infer {
-  const { clock, rng, newId, metrics, log } = options;
+  const { clock, rng, newId, recorder, metrics, log } = options;
 
-  const run = async (session: ModelSession, request: InferRequest, by: AnsweredBy): Promise<Run> => {
-    const started = clock.monotonic();
+  /** @throws SlipwayError when the request left the queue, or the version was taken away: no fault of the model */
+  const run = async (
+    session: BatchedModel,
+    request: InferRequest,
+    by: AnsweredBy,
+    call: InferCall,
+  ): Promise<Run> => {
+    const { ticket, span } = call;
+    const startedMs = clock.monotonic();
+    if (span.recording) ticket.span = span;
+    const ended = (
+      output: ModelOutput | null,
+      outcome: Outcome,
+      unavailable: SlipwayError | null = null,
+    ): Run => {
+      const endedMs = clock.monotonic();
+      if (span.recording) {
+        const taken = startedMs + ticket.queueMs;
+        span.stage('queue', startedMs, taken);
+        span.stage('inference', taken, endedMs);
+      }
+      return { output, outcome, unavailable, startedMs, endedMs };
+    };
     try {
-      const output = await session.run(request.features, request.rows);
-      const outcome = isValidOutput(output, request.rows) ? 'ok' : 'invalid';
-      return { output: outcome === 'ok' ? output : null, outcome, ms: clock.monotonic() - started };
+      const output = await session.run(request.features, request.rows, ticket);
+      return isValidOutput(output, request.rows) ? ended(output, 'ok') : ended(null, 'invalid');
     } catch (error) {
-      log.warn(
-        { endpoint: by.endpoint, version: by.version, arm: by.arm, reason: explain(error) },
-        'a model run failed',
-      );
-      return { output: null, outcome: 'error', ms: clock.monotonic() - started };
+      if (isNoFaultOfModel(error)) throw error;
+      const { endpoint, version, arm } = by;
+      log.warn({ endpoint, version, arm, reason: explain(error) }, 'a model run failed');
+      const isAway = error instanceof SlipwayError && error.code === 'REMOTE_UNAVAILABLE';
+      return ended(null, 'error', isAway ? error : null);
     }
   };
 
   /** By request of the caller, outside of every rollout: no evidence, no prediction row, no mirror. */
-  const answerPinned = async (call: InferCall, version: Digest, request: InferRequest): Promise<Answer> => {
+  const answerPinned = async (
+    call: InferCall,
+    version: Digest,
+    request: InferRequest,
+    joined: JoinedFeatures,
+  ): Promise<Answer> => {
     const { endpoint, span, startedMs } = call;
     const session = endpoint.session(version);
     const generation = endpoint.serving?.generation ?? 0;
@@ -95,22 +128,28 @@ export function createInference(options: InferenceOptions): Infer {
       predictionId: newId(),
     } as const;
     span.routed(by.endpoint, version, 'pinned', generation);
-    const { output, outcome } = await run(session, request, by);
-    metrics.prediction(by.endpoint, version, 'pinned', outcome, clock.monotonic() - startedMs);
-    return { by, result: resultOf(by, request, output, outcome), mirror: null };
+    const { output, outcome, unavailable, endedMs } = await run(session, request, by, call);
+    const latencyMs = endedMs - startedMs;
+    metrics.prediction(by.endpoint, version, 'pinned', outcome, latencyMs);
+    session.statistics.recordRequest(outcome === 'ok', Math.round(latencyMs * 1e6));
+    return { by, result: unavailable ?? resultOf(by, request, output, outcome, joined), mirror: null };
   };
 
   const answerRouted = async (
     call: InferCall,
     route: ServingRoute,
     request: InferRequest,
+    joined: JoinedFeatures,
   ): Promise<Answer> => {
     const { endpoint, span, startedMs } = call;
+    const { rows } = request;
     const now = clock.monotonic();
-    const arm = pickArm(route, request.unit ?? call.unit, now, rng);
+    const picked = pickArm(route, request.unit ?? call.unit, request.features, now, rng);
+    const { arm } = picked;
     const mirrorTo = arm === route.champion ? pickMirror(route, now, rng) : null;
     // The session may take the array away.
-    const copy = mirrorTo === null ? null : request.features.slice();
+    const { logsFeatures } = endpoint.inputs;
+    const copy = mirrorTo !== null || logsFeatures ? request.features.slice() : null;
     const by: AnsweredBy = {
       endpoint: endpoint.name,
       version: arm.version,
@@ -119,67 +158,69 @@ export function createInference(options: InferenceOptions): Infer {
       predictionId: newId(),
     };
     span.routed(by.endpoint, by.version, by.arm, by.generation);
-    const { output, outcome, ms } = await run(arm.session, request, by);
-    const latencyMs = clock.monotonic() - startedMs;
-    record(options, endpoint, route, arm, by, { rows: request.rows, output, outcome, latencyMs });
-    const result = resultOf(by, request, output, outcome);
+    const kept = { rows, features: logsFeatures ? copy : null, statuses: joined?.codes ?? null };
+    let ran: Run;
+    try {
+      ran = await run(arm.session, request, by, call);
+    } catch (error) {
+      if (error instanceof SlipwayError && error.code === 'DEADLINE_EXCEEDED') {
+        const latencyMs = clock.monotonic() - startedMs;
+        recorder.record(endpoint, picked, by, { ...kept, output: null, outcome: 'expired', latencyMs });
+      }
+      throw error;
+    }
+    const { output, outcome, unavailable, endedMs } = ran;
+    const latencyMs = endedMs - startedMs;
+    recorder.record(endpoint, picked, by, { ...kept, output, outcome, latencyMs });
+    const result = unavailable ?? resultOf(by, request, output, outcome, joined);
     if (mirrorTo === null || copy === null || route.candidate === null) return { by, result, mirror: null };
     const mirror: MirrorJob = {
       spec: endpoint.spec,
       arm: mirrorTo,
+      champion: arm,
       exposure: route.candidate.exposure,
       features: copy,
-      rows: request.rows,
-      scores: output?.scores ?? null,
-      overheadMs: latencyMs - ms,
+      rows,
+      answer: output,
+      overheadMs: latencyMs - (endedMs - ran.startedMs),
       predictionId: by.predictionId,
     };
     return { by, result, mirror };
   };
 
   return async (call) => {
-    const { endpoint, pinned } = call;
-    const request = parseInferRequest(call.body, endpoint.contract);
-    if (pinned !== null) return answerPinned(call, pinned, request);
-    // Read after the body has come, so that a request never runs on a route that was replaced meanwhile.
+    const { endpoint, pinned, ticket } = call;
+    const { contract, joiner } = endpoint.inputs;
+    const request = parseInferRequest(call.body, call.headerLength, contract);
+    ticket.shorten(request.timeoutMicros);
+    if (!ticket.lower(priorityOfParameter(request.priority))) throw noRoom();
+    const joined = contract.entities.length === 0 ? null : await join(joiner, request, call, clock);
+    if (pinned !== null) return answerPinned(call, pinned, request, joined);
+    // Read after the body and the features have come, so that no request runs on a route that was replaced meanwhile.
     const route = endpoint.serving;
     if (route === null) throw notReady(endpoint.name);
-    return answerRouted(call, route, request);
+    return answerRouted(call, route, request, joined);
   };
 }
 
-interface Recorded {
-  readonly rows: number;
-  readonly output: ModelOutput | null;
-  readonly outcome: Outcome;
-  readonly latencyMs: number;
-}
-
-function record(
-  { guard, predictions, metrics, clock }: InferenceOptions,
-  endpoint: ServedEndpoint,
-  route: ServingRoute,
-  arm: ServingArm,
-  by: AnsweredBy,
-  { rows, output, outcome, latencyMs }: Recorded,
-): void {
-  count(arm.tally, outcome, latencyMs, endpoint.spec.latencySloMs);
-  metrics.prediction(by.endpoint, by.version, by.arm, outcome, latencyMs);
-  if (arm !== route.champion && route.candidate !== null) {
-    guard.record(arm.tally, route.candidate.exposure.breaker, outcome !== 'ok');
+async function join(
+  joiner: FeatureJoiner | null,
+  { features, rows, keys }: InferRequest,
+  { endpoint, ticket, span }: InferCall,
+  clock: Clock,
+): Promise<JoinedFeatures> {
+  if (joiner === null) {
+    throw new SlipwayError(
+      'FEATURES_UNAVAILABLE',
+      `${endpoint.name} needs online features, and this gateway has no store for them`,
+    );
   }
-  predictions.add(
-    {
-      predictionId: by.predictionId,
-      endpoint: by.endpoint,
-      generation: by.generation,
-      arm: arm.tally.arm,
-      version: by.version,
-      atMs: clock.now(),
-    },
-    rows,
-    output,
-  );
+  const startedMs = clock.monotonic();
+  const byEntity = joiner.entities.map((entity) => keys?.get(entity) ?? []);
+  const joined = joiner.join(features, rows, byEntity, ticket.deadlineMs);
+  const statuses = joined instanceof Promise ? await joined : joined;
+  if (span.recording) span.stage('features', startedMs, clock.monotonic());
+  return statuses;
 }
 
 function resultOf(
@@ -187,10 +228,25 @@ function resultOf(
   request: InferRequest,
   output: ModelOutput | null,
   outcome: Outcome,
-): string | SlipwayError {
-  if (output !== null) return inferResponse(by, request, output);
+  joined: JoinedFeatures,
+): string | BinaryResponse | SlipwayError {
+  if (output !== null) return inferResponse(by, request, output, joined === null ? null : joined.toString());
   return inferenceFailed(
     outcome === 'invalid' ? 'the model gave a score that is no probability' : 'the run failed',
+  );
+}
+
+const NO_FAULT: ReadonlySet<ErrorCode> = new Set(['DEADLINE_EXCEEDED', 'CALLER_GONE', 'MODEL_NOT_READY']);
+
+/** It never reached the model, or nobody waited for it: no evidence against a version. */
+function isNoFaultOfModel(error: unknown): boolean {
+  return error instanceof SlipwayError && NO_FAULT.has(error.code);
+}
+
+function noRoom(): SlipwayError {
+  return new SlipwayError(
+    'OVERLOADED',
+    'there is no room for the priority that the parameters ask for; try again later',
   );
 }
 

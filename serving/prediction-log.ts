@@ -30,6 +30,11 @@ export class PredictionLog {
         arm: row.arm,
         version: row.version,
         atMs: row.atMs,
+        ...(row.experiment !== undefined && row.propensity !== undefined
+          ? { experiment: row.experiment, propensity: row.propensity }
+          : {}),
+        ...(row.snapshot === undefined ? {} : { snapshot: row.snapshot }),
+        ...(row.context === undefined ? {} : { context: row.context }),
         score: output === null ? null : (output.scores[i] as number),
         decision: output === null ? null : Number(output.labels[i]),
       });

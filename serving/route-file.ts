@@ -13,7 +13,8 @@ export interface SavedRoutes {
   readonly revocations: Revocations;
 }
 
-const FORMAT = 1;
+/** 2: routes have experiments, endpoints their serving settings. */
+const FORMAT = 2;
 
 export function routeFilePath(stateFolder: string, gatewayId: string): string {
   // An id holds a colon, and may hold anything else.

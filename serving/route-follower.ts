@@ -44,10 +44,10 @@ export class RouteFollower {
     return this.#endpoints;
   }
 
-  /** Routes are known, from disk or from the control plane, and each endpoint has a champion to answer with. */
+  /** Routes are known, from disk or from the control plane, and each endpoint can answer as it should. */
   get ready(): boolean {
     if (!this.#knowsRoutes) return false;
-    for (const endpoint of this.#endpoints.values()) if (endpoint.serving === null) return false;
+    for (const endpoint of this.#endpoints.values()) if (!endpoint.ready) return false;
     return true;
   }
 

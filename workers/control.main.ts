@@ -1,5 +1,6 @@
 /** Worker of the queue `control`: every workflow, and the short activities that keep the registry and the routes. */
 import {
+  createExperimentActivities,
   createObserveActivities,
   createRegistryActivities,
   createReleaseActivities,
@@ -9,6 +10,7 @@ import {
 import {
   CHANNELS,
   createEvidenceStore,
+  createExperimentRegistry,
   createNotifications,
   createReleaseRegistry,
   createRouteRegistry,
@@ -24,7 +26,7 @@ import { TASK_QUEUES } from '../workflows/messages.ts';
 import { createModelRuntime } from './adapters/model-runtime.ts';
 import { activityPulse } from './adapters/pulse.ts';
 import { createRolloutMetrics } from './adapters/rollout-metrics.ts';
-import { createOwnerLiveness, createRolloutOwnership } from './adapters/rollouts.ts';
+import { createOwnerLiveness, createRolloutOwnership, isExperimentRunning } from './adapters/rollouts.ts';
 import { createApprovalSigner, createVersionSigner } from './adapters/signers.ts';
 import { startWorkerProcess } from './worker-process.ts';
 import { workflowBundle } from './workflow-bundle.ts';
@@ -68,6 +70,15 @@ await run({
       clock,
     }),
     ...createTrafficActivities({ routes, versions, pulse: activityPulse }),
+    ...createExperimentActivities({
+      experiments: createExperimentRegistry(db),
+      routes,
+      rollouts: createRolloutOwnership(client),
+      isExperimentRunning: (name) => isExperimentRunning(client, name),
+      owners: createOwnerLiveness(client, logger),
+      clock,
+      pulse: activityPulse,
+    }),
     ...createRolloutOwnershipActivities({ rollouts: createRolloutOwnership(client) }),
     ...createObserveActivities({
       routes,

@@ -4,6 +4,7 @@
  */
 import { proxyActivities } from '@temporalio/workflow';
 import type { EvaluationActivities } from '../activities/evaluation.ts';
+import type { ExperimentActivities } from '../activities/experiments.ts';
 import type { ObserveActivities } from '../activities/observe.ts';
 import type { RegistryActivities } from '../activities/registry.ts';
 import type { ReleaseActivities } from '../activities/release.ts';
@@ -83,6 +84,47 @@ export const observation = proxyActivities<ObserveActivities>({
   startToCloseTimeout: '7d',
   heartbeatTimeout: '5s',
   retry: { initialInterval: '200ms', backoffCoefficient: 1.5, maximumInterval: '2s' },
+});
+
+/** What an experiment reads and writes once. Whatever is in its way is said at once, as for a rollout. */
+export const experimentRegistry = proxyActivities<
+  Pick<ExperimentActivities, 'prepareExperiment' | 'openExperiment'>
+>({
+  taskQueue: TASK_QUEUES.control,
+  startToCloseTimeout: '30s',
+  scheduleToCloseTimeout: '5m',
+  retry: {
+    initialInterval: '200ms',
+    backoffCoefficient: 2,
+    maximumInterval: '10s',
+    nonRetryableErrorTypes: ['ROLLOUT_IN_PROGRESS'],
+  },
+});
+
+/**
+ * An experiment may last for weeks. A look every five seconds may join 100,000 rewards, so it may take a while; a worker
+ * that is silent for longer than that is dead.
+ */
+export const experimentObservation = proxyActivities<Pick<ExperimentActivities, 'observeExperiment'>>({
+  taskQueue: TASK_QUEUES.control,
+  startToCloseTimeout: '7d',
+  heartbeatTimeout: '20s',
+  retry: { initialInterval: '500ms', backoffCoefficient: 1.5, maximumInterval: '5s' },
+});
+
+/** Never given up, as when a rollout gives its endpoint back; a conflict means that the route has just moved: look again. */
+export const experimentRestore = proxyActivities<Pick<ExperimentActivities, 'restoreFromExperiment'>>({
+  taskQueue: TASK_QUEUES.control,
+  startToCloseTimeout: '15s',
+  retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '10s' },
+  priority: { priorityKey: 1 },
+});
+
+/** How it ended must be known some day. */
+export const experimentBookkeeping = proxyActivities<Pick<ExperimentActivities, 'endExperiment'>>({
+  taskQueue: TASK_QUEUES.control,
+  startToCloseTimeout: '1m',
+  retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '10s' },
 });
 
 /** Reading and writing the training data, and evaluation: minutes at most. They beat by a timer, so a dead worker is missed within half a minute. */

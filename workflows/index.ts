@@ -5,5 +5,6 @@
 export { releaseModel } from './release-model.ts';
 export { rollbackModel } from './rollback-model.ts';
 export { rolloutVersion } from './rollout-version.ts';
+export { runExperiment } from './run-experiment.ts';
 export { routeGuard } from './route-guard.ts';
 export { trainModel } from './train-model.ts';

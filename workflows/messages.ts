@@ -4,6 +4,7 @@
  */
 import { defineSearchAttributeKey } from '@temporalio/common';
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { ExperimentOutcome } from '../domain/experiments/index.ts';
 import type { ReleaseOutcome, ReleasePhase } from '../domain/release/release.ts';
 import type { GuardrailReading, Verdict } from '../domain/rollout/verdict.ts';
 import type { Digest } from '../domain/routing/route.ts';
@@ -14,6 +15,9 @@ export const TASK_QUEUES = { control: 'control', train: 'train' } as const;
 export const releaseWorkflowId = (releaseId: string): string => `release/${releaseId}`;
 export const rolloutWorkflowId = (endpoint: string): string => `rollout/${endpoint}`;
 export const rollbackWorkflowId = (endpoint: string): string => `rollback/${endpoint}`;
+
+export const experimentWorkflowId = (endpoint: string, name: string): string =>
+  `experiment/${endpoint}/${name}`;
 
 export const SEARCH_ATTRIBUTES = {
   model: defineSearchAttributeKey('SlipwayModel', 'KEYWORD'),
@@ -124,6 +128,35 @@ export interface RolloutProgress {
   readonly finished: StepResult | null;
   readonly waitingFor: 'resume' | 'answer' | null;
 }
+
+export interface ExperimentInput {
+  readonly endpoint: string;
+  readonly name: string;
+  readonly actor: string;
+}
+
+export interface ExperimentResult {
+  readonly endpoint: string;
+  readonly name: string;
+  readonly outcome: ExperimentOutcome;
+  readonly reason: string;
+  readonly winner: string | null;
+}
+
+export interface ExperimentRunView {
+  /** Of the route that has the experiment; null until then. */
+  readonly generation: number | null;
+  /** Whether the arms have their shares. */
+  readonly open: boolean;
+  /** Why it is being stopped. */
+  readonly stopping: string | null;
+  readonly end: Pick<ExperimentResult, 'outcome' | 'reason' | 'winner'> | null;
+}
+
+export const stopExperimentUpdate = defineUpdate<ExperimentRunView, [OperatorRequest]>('stopExperiment');
+/** Answers when the arms have their shares. */
+export const awaitExperimentUpdate = defineUpdate<ExperimentRunView, []>('awaitExperiment');
+export const getExperimentQuery = defineQuery<ExperimentRunView>('getExperiment');
 
 /** Keeps a route guard quiet, and lets it go. */
 export const renewSignal = defineSignal('renew');

@@ -6,10 +6,13 @@
  */
 import { Type } from 'typebox';
 
+import { EXPERIMENT_DEFAULTS } from '../../domain/experiments/index.ts';
 import { DURATION_DESCRIPTION, DURATION_PATTERN } from '../../domain/manifest/duration.ts';
+import { BANDIT_ALGORITHMS, EXPERIMENT_DURATIONS } from '../../domain/manifest/experiment-section.ts';
 import type { ManifestDocument } from '../../domain/manifest/manifest-document.ts';
 import { DEFAULTS } from '../../domain/manifest/manifest-document.ts';
 import { GUARDRAIL_NAMES } from '../../domain/manifest/model-manifest.ts';
+import { SERVING_DEFAULTS } from '../../domain/manifest/serving-spec.ts';
 import { ModelName, ParameterValues, oneOf, strict } from './common.ts';
 
 const column = Type.String({
@@ -26,6 +29,10 @@ const duration = (fallback?: string) =>
     description: DURATION_DESCRIPTION,
     ...(fallback === undefined ? {} : { default: fallback }),
   });
+const viewName = Type.String({
+  pattern: '^[a-z][a-z0-9_-]{0,62}$',
+  description: 'a name of lower-case letters, digits, _ and -, beginning with a letter, at most 63',
+});
 const percent = Type.Number({
   exclusiveMinimum: 0,
   maximum: 100,
@@ -79,6 +86,68 @@ const RolloutSchema = strict({
   guardFor: Type.Optional(duration(DEFAULTS.guardFor)),
 });
 
+const OnlineSchema = strict({
+  view: viewName,
+  feature: Type.Optional(column),
+  onMissing: Type.Optional(oneOf(['fail', 'default', 'stale'], { default: DEFAULTS.onMissing })),
+  default: Type.Optional(Type.Number()),
+  maxStale: Type.Optional(duration()),
+});
+
+const FeatureSchema = strict({
+  name: column,
+  min: Type.Optional(Type.Number()),
+  max: Type.Optional(Type.Number()),
+  online: Type.Optional(OnlineSchema),
+});
+
+const ServingSchema = strict({
+  deadline: Type.Optional(duration(DEFAULTS.deadline)),
+  maxBatchRows: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 4096, default: SERVING_DEFAULTS.maxBatchRows }),
+  ),
+  log: Type.Optional(strict({ features: Type.Optional(Type.Array(column, { maxItems: 1000 })) })),
+  backend: Type.Optional(strict({ remote: strict({ url: line(2048), model: line(200) }) })),
+});
+
+const number = Type.Optional(Type.Number());
+
+const ExperimentSchema = strict({
+  name: label,
+  hypothesis: Type.Optional(line(2000)),
+  policy: Type.Optional(
+    strict({
+      kind: oneOf(['ab', 'bandit']),
+      algorithm: Type.Optional(oneOf(BANDIT_ALGORITHMS, { default: EXPERIMENT_DEFAULTS.algorithm })),
+      gamma: number,
+      floor: number,
+      epsilon: number,
+      step: Type.Optional(percent),
+      width: number,
+      ridge: number,
+      context: Type.Optional(Type.Array(column, { minItems: 1, maxItems: 64 })),
+    }),
+  ),
+  arms: Type.Array(strict({ name: label, version: line(100), weight: Type.Optional(percent) }), {
+    minItems: 2,
+    maxItems: 10,
+  }),
+  metric: Type.Optional(
+    strict({
+      kind: Type.Optional(
+        oneOf(['conversion', 'reward'], { default: EXPERIMENT_DEFAULTS.metric.kind }),
+      ),
+      absent: Type.Optional(oneOf(['unknown', 'zero'], { default: EXPERIMENT_DEFAULTS.metric.absent })),
+    }),
+  ),
+  alpha: Type.Optional(Type.Number({ default: EXPERIMENT_DEFAULTS.alpha })),
+  minEffect: Type.Optional(Type.Number({ default: EXPERIMENT_DEFAULTS.minimumEffect })),
+  minSamples: Type.Optional(samples),
+  maxDuration: Type.Optional(duration(EXPERIMENT_DURATIONS.maxDuration)),
+  rewardWindow: Type.Optional(duration(EXPERIMENT_DURATIONS.rewardWindow)),
+  lease: Type.Optional(duration(EXPERIMENT_DURATIONS.lease)),
+});
+
 export const ManifestSchema = Type.Unsafe<ManifestDocument>(
   strict({
     apiVersion: Type.Literal('slipway/v1'),
@@ -91,10 +160,7 @@ export const ManifestSchema = Type.Unsafe<ManifestDocument>(
     spec: strict({
       task: oneOf(['binary-classification']),
       riskTier: oneOf(['low', 'high']),
-      features: Type.Array(
-        strict({ name: column, min: Type.Optional(Type.Number()), max: Type.Optional(Type.Number()) }),
-        { minItems: 1, maxItems: 1000 },
-      ),
+      features: Type.Array(FeatureSchema, { minItems: 1, maxItems: 1000 }),
       target: column,
       data: DataSchema,
       trainer: strict({
@@ -112,6 +178,11 @@ export const ManifestSchema = Type.Unsafe<ManifestDocument>(
         }),
       ),
       rollout: RolloutSchema,
+      serving: Type.Optional(ServingSchema),
+      featureViews: Type.Optional(
+        Type.Array(strict({ name: viewName, entity: column, ttl: duration() }), { maxItems: 100 }),
+      ),
+      experiments: Type.Optional(Type.Array(ExperimentSchema, { maxItems: 50 })),
     }),
   }),
 );

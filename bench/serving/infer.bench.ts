@@ -14,12 +14,8 @@ import { Agent, createServer, request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
-import { NO_LOG } from '../../serving/log.ts';
-import { startTelemetry } from '../../platform/telemetry/index.ts';
-import { servedTensors } from '../../domain/registry/served-tensors.ts';
-import { createGatewayMetrics } from '../../serving/telemetry/otel-metrics.ts';
-import { createGatewayTracer } from '../../serving/telemetry/otel-tracer.ts';
-import { GatewayFixture, eventually, modelBytes } from '../../test/serving/gateway-fixture.ts';
+import { eventually, modelBytes } from '../../test/serving/gateway-fixture.ts';
+import { startBenchGateway } from './bench-gateway.ts';
 
 const ROUNDS = 5;
 const ROUND_MS = 1200;
@@ -52,37 +48,26 @@ async function gateway(
   columns: number,
   role: string | undefined,
 ): Promise<number> {
-  const fixture = await GatewayFixture.create();
-  process.once('disconnect', () => void fixture.remove().then(() => process.exit(0)));
   const bytes = model === undefined ? await modelBytes('linear') : await readFile(model);
-  const tensors = servedTensors(columns);
-  const features = Array.from({ length: columns }, (_, i) => ({ name: `f${i}` }));
-  const champion = await fixture.version(bytes, { tensors });
-  const candidate = await fixture.version(bytes, { tensors, note: 'candidate' });
-  const shares = { weightBp: role === '--canary' ? 10_000 : 0, mirrorBp: role === '--shadow' ? 10_000 : 0 };
-  fixture.control.route({ champion, spec: { features } });
-  const settings = { pollMs: 1000, flushMs: 1000, acknowledgeMs: 1000 };
   const delay = monitorEventLoopDelay({ resolution: 1 });
-  const telemetry = startTelemetry({ service: 'bench', otlpEndpoint: undefined, sampleRatio: 0.01 });
-  const tracer = createGatewayTracer(telemetry.tracer);
-  const metrics = {
-    ...createGatewayMetrics(telemetry),
+  const started = await startBenchGateway(bytes, columns, {
     modelLoaded: (_: string, __: string, placement: string, ms: number) =>
       console.log(
         `loaded ${placement} in ${ms.toFixed(0)} ms, longest stop of the event loop ${(delay.max / 1e6).toFixed(1)} ms`,
       ),
-  };
-  const log = { ...NO_LOG, error: (fields: object, message: string) => console.error(message, fields) };
-  const client = await fixture.start({ metrics, tracer, settings, log });
+  });
+  const { client, fixture, port } = started;
   await new Promise((resolve) => setTimeout(resolve, 100));
   delay.enable();
   await client.ready();
   await new Promise((resolve) => setTimeout(resolve, 100));
   delay.reset();
-  fixture.control.route({ champion, spec: { features }, candidate: { version: candidate, ...shares } });
+  const candidate = await started.candidate();
+  const shares = { weightBp: role === '--canary' ? 10_000 : 0, mirrorBp: role === '--shadow' ? 10_000 : 0 };
+  started.route({ candidate: { version: candidate, ...shares } });
   await eventually(() => fixture.control.lastAck?.versions[candidate.digest]?.state === 'ready', 'candidate');
   delay.disable();
-  return Number(new URL(client.url).port);
+  return port;
 }
 
 async function start(name: string, args: readonly string[]): Promise<Server> {

@@ -3,7 +3,7 @@
  * refuse updates only.
  */
 import { sql } from 'drizzle-orm';
-import { check, doublePrecision, index, pgTable, primaryKey, text } from 'drizzle-orm/pg-core';
+import { check, doublePrecision, index, integer, jsonb, pgTable, primaryKey, text } from 'drizzle-orm/pg-core';
 import { counter, digest, instant, writtenAt } from './columns.ts';
 
 /** One row per flush makes a flush exactly-once, whatever it carried. */
@@ -46,7 +46,7 @@ export const armWindows = pgTable(
     }),
     // How long a gateway has been silent is asked each second.
     index('arm_windows_newest').on(table.endpoint, table.generation, table.gatewayId, table.receivedAt),
-    check('arm_windows_arm', sql`${table.arm} in ('champion', 'canary', 'shadow')`),
+    check('arm_windows_arm', sql`${table.arm} in ('champion', 'canary', 'shadow') or ${table.arm} like 'exp:%'`),
     check(
       'arm_windows_counts',
       sql`least(${table.requests}, ${table.errors}, ${table.slow}, ${table.invalid}, ${table.diverged}, ${table.pairs}, ${table.latencyMicros}) >= 0`,
@@ -65,12 +65,24 @@ export const predictions = pgTable(
     at: instant('at').notNull(),
     score: doublePrecision('score'),
     decision: doublePrecision('decision'),
+    /** These four only of a request that took part in an experiment. */
+    experiment: text('experiment'),
+    propensity: doublePrecision('propensity'),
+    /** Version of the experiment's snapshot that the arm was chosen by. */
+    snapshot: integer('snapshot'),
+    /** What a contextual policy looked at. */
+    context: jsonb('context').$type<readonly number[]>(),
     receivedAt: writtenAt('received_at'),
   },
   (table) => [
     primaryKey({ columns: [table.predictionId, table.arm] }),
     index('predictions_by_generation').on(table.endpoint, table.generation),
-    check('predictions_arm', sql`${table.arm} in ('champion', 'canary', 'shadow')`),
+    // Rewards are joined by what has arrived since the last look, absent ones by when their window closes.
+    index('predictions_of_experiment').on(table.endpoint, table.experiment, table.receivedAt).where(sql`${table.experiment} is not null`),
+    index('predictions_by_window').on(table.endpoint, table.experiment, table.at).where(sql`${table.experiment} is not null`),
+    check('predictions_experiment', sql`(${table.experiment} is null) = (${table.propensity} is null)`),
+    check('predictions_propensity', sql`${table.propensity} > 0 and ${table.propensity} <= 1`),
+    check('predictions_arm', sql`${table.arm} in ('champion', 'canary', 'shadow') or ${table.arm} like 'exp:%'`),
   ],
 );
 

@@ -11,7 +11,7 @@ import {
   text,
   unique,
 } from 'drizzle-orm/pg-core';
-import type { ModelManifest } from '../../domain/manifest/model-manifest.ts';
+import type { StoredManifest } from '../../domain/manifest/serving-spec.ts';
 import type { FileEntry, Lineage, TensorSignature } from '../../domain/registry/model-version.ts';
 import type { DsseEnvelope, SigstoreBundle } from '../../domain/registry/dsse.ts';
 import { counter, digest, instant, writtenAt } from './columns.ts';
@@ -22,7 +22,7 @@ export const modelManifests = pgTable(
   {
     digest: digest('digest').primaryKey(),
     model: text('model').notNull(),
-    manifest: jsonb('manifest').$type<ModelManifest>().notNull(),
+    manifest: jsonb('manifest').$type<StoredManifest>().notNull(),
     appliedBy: text('applied_by').notNull(),
     appliedAt: writtenAt('applied_at'),
   },

@@ -2,7 +2,7 @@
 import { sql } from 'drizzle-orm';
 import { check, index, integer, jsonb, pgTable, primaryKey, text, unique } from 'drizzle-orm/pg-core';
 import type { VersionState } from '../../domain/rollout/arm-window.ts';
-import type { Digest, Route, RouteChange } from '../../domain/routing/route.ts';
+import type { Digest, Route, RouteChange, RouteExperiment } from '../../domain/routing/route.ts';
 import { counter, digest, instant, tstzrange, writtenAt } from './columns.ts';
 import { modelVersions } from './registry.ts';
 
@@ -27,6 +27,8 @@ export const routes = pgTable(
     candidateMirrorBp: integer('candidate_mirror_bp'),
     candidateSalt: text('candidate_salt'),
     candidateLeaseMs: integer('candidate_lease_ms'),
+    experiment: jsonb('experiment').$type<RouteExperiment>(),
+    /** Of the candidate, or of the experiment. */
     leaseUntil: instant('lease_until'),
     standbyVersion: digest('standby_version').references(() => modelVersions.digest),
     standbyUntil: instant('standby_until'),
@@ -36,8 +38,14 @@ export const routes = pgTable(
   (table) => [
     check(
       'routes_candidate_whole',
-      sql`num_nulls(${table.candidateVersion}, ${table.candidateWeightBp}, ${table.candidateMirrorBp}, ${table.candidateSalt}, ${table.candidateLeaseMs}, ${table.leaseUntil}) in (0, 6)`,
+      sql`num_nulls(${table.candidateVersion}, ${table.candidateWeightBp}, ${table.candidateMirrorBp}, ${table.candidateSalt}, ${table.candidateLeaseMs}) in (0, 5)`,
     ),
+    check('routes_one_trial', sql`${table.candidateVersion} is null or ${table.experiment} is null`),
+    check(
+      'routes_leased',
+      sql`(${table.leaseUntil} is not null) = (${table.candidateVersion} is not null or ${table.experiment} is not null)`,
+    ),
+    check('routes_experiment_lease', sql`(${table.experiment} ->> 'leaseMs')::float8 > 0`),
     check('routes_standby_whole', sql`num_nulls(${table.standbyVersion}, ${table.standbyUntil}) in (0, 2)`),
     check('routes_weight', sql`${table.candidateWeightBp} between 0 and 10000`),
     check('routes_mirror', sql`${table.candidateMirrorBp} between 0 and 10000`),
@@ -67,7 +75,7 @@ export const routeChanges = pgTable(
     unique('route_changes_key').on(table.key),
     check(
       'route_changes_kind',
-      sql`${table.kind} in ('bootstrap', 'prepare', 'shadow', 'canary', 'promote', 'restore', 'rollback')`,
+      sql`${table.kind} in ('bootstrap', 'prepare', 'shadow', 'canary', 'promote', 'experiment', 'restore', 'rollback')`,
     ),
   ],
 );

@@ -10,6 +10,7 @@ export { diagnose } from './doctor.ts';
 export type { Finding } from './doctor.ts';
 export { progressLine } from './progress.ts';
 export type { OnProgress, ProgressEvent } from './progress.ts';
+export { runGateway } from './run-gateway.ts';
 export { findRunningStack } from './stack-file.ts';
 export type { StackInfo } from './stack-file.ts';
 export { STACK_PROCESSES } from './stack-processes.ts';

@@ -3,7 +3,8 @@
  * one go; sections whose shape is wrong already are left alone, because what they mean is unknown.
  */
 import type { Problem } from '../errors.ts';
-import { parseDuration } from './duration.ts';
+import { checkOnlineFeatures, checkServing } from './check-serving.ts';
+import { checkExperiments } from './experiment-section.ts';
 import { isWithin, pointer } from './json-pointer.ts';
 import type {
   GuardrailDocument,
@@ -12,6 +13,8 @@ import type {
   StepDocument,
 } from './manifest-document.ts';
 import { DEFAULTS } from './manifest-document.ts';
+import { checkDuration, unique } from './report-problem.ts';
+import type { Report } from './report-problem.ts';
 
 export interface ManifestContext {
   readonly trainers: readonly string[];
@@ -26,10 +29,7 @@ const RESERVED_COLUMNS = ['event_time', 'row_number'];
 const MIN_LEASE_SECONDS = 5;
 /** Longer and a dead control plane would leave users on an unproven version for too long. */
 const MAX_LEASE_SECONDS = 300;
-const YEAR_SECONDS = 366 * 86_400;
 const INSTANT = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})?)?$/;
-
-type Report = (path: string, reason: string) => void;
 
 /**
  * @param shape what the JSON schema found; nothing is read at or below those paths.
@@ -61,6 +61,17 @@ export function checkManifest(
     checkDuration('/spec/approval/valid', valid ?? DEFAULTS.approvalValid, report, { min: 1 });
   });
   section('/spec/rollout', () => checkRollout(document.spec.rollout, report));
+  section('/spec/serving', () => section('/spec/features', () => checkServing(document, report)));
+  section('/spec/featureViews', () => section('/spec/features', () => checkOnlineFeatures(document, report)));
+  section('/spec/experiments', () =>
+    section('/spec/features', () =>
+      checkExperiments(
+        document.spec.experiments ?? [],
+        document.spec.features.map(({ name }) => name),
+        report,
+      ),
+    ),
+  );
   section('/spec/rollout/shadow', () =>
     section('/spec/guardrails', () => checkShadowIsGuarded(document, report)),
   );
@@ -195,28 +206,6 @@ function checkHundredths(path: string, percent: number, report: Report): void {
   if (Math.abs(percent * 100 - Math.round(percent * 100)) > 1e-6 || Math.round(percent * 100) < 1) {
     report(path, 'must be a percentage in hundredths at the finest, such as 0.25 or 5');
   }
-}
-
-function checkDuration(
-  path: string,
-  text: string,
-  report: Report,
-  { min, max = YEAR_SECONDS }: { readonly min: number; readonly max?: number },
-): number | undefined {
-  const seconds = parseDuration(text);
-  if (seconds === undefined) report(path, 'must be a duration such as 30s, 15m or 24h');
-  else if (seconds < min) report(path, `must be at least ${min}s`);
-  else if (seconds > max) report(path, `must be at most ${max}s`);
-  return seconds;
-}
-
-function unique(items: readonly { readonly name: string }[], path: string, report: Report): void {
-  const first = new Map<string, number>();
-  items.forEach(({ name }, index) => {
-    const earlier = first.get(name);
-    if (earlier === undefined) first.set(name, index);
-    else report(`${path}/${index}/name`, `${name} is there already, at ${path}/${earlier}`);
-  });
 }
 
 /** Whether the text is a real day of the calendar, and a real time if it has one. The core has no Date. */

@@ -2,6 +2,7 @@
  * The manifest as it is written (`kind: Model` in YAML or JSON), after its shape has been checked against the JSON
  * schema in `api/schemas/manifest.ts`. Members with a question mark have a default, see `DEFAULTS`.
  */
+import type { ExperimentDocument } from './experiment-section.ts';
 import type {
   GuardrailName,
   InconclusivePolicy,
@@ -10,6 +11,7 @@ import type {
   Severity,
   Task,
 } from './model-manifest.ts';
+import type { OnMissing } from './serving-spec.ts';
 
 export interface ManifestDocument {
   readonly apiVersion: 'slipway/v1';
@@ -22,7 +24,7 @@ export interface ManifestDocument {
   readonly spec: {
     readonly task: Task;
     readonly riskTier: RiskTier;
-    readonly features: readonly { readonly name: string; readonly min?: number; readonly max?: number }[];
+    readonly features: readonly FeatureDocument[];
     readonly target: string;
     readonly data: {
       readonly file: string;
@@ -41,7 +43,39 @@ export interface ManifestDocument {
     readonly slo: { readonly latencyMs: number };
     readonly approval?: { readonly timeout?: string; readonly valid?: string };
     readonly rollout: RolloutDocument;
+    readonly serving?: ServingDocument;
+    readonly featureViews?: readonly FeatureViewDocument[];
+    readonly experiments?: readonly ExperimentDocument[];
   };
+}
+
+export interface FeatureDocument {
+  readonly name: string;
+  readonly min?: number;
+  readonly max?: number;
+  readonly online?: OnlineDocument;
+}
+
+export interface OnlineDocument {
+  readonly view: string;
+  /** The name of the column when it is left out. */
+  readonly feature?: string;
+  readonly onMissing?: OnMissing;
+  readonly default?: number;
+  readonly maxStale?: string;
+}
+
+export interface FeatureViewDocument {
+  readonly name: string;
+  readonly entity: string;
+  readonly ttl: string;
+}
+
+export interface ServingDocument {
+  readonly deadline?: string;
+  readonly maxBatchRows?: number;
+  readonly log?: { readonly features?: readonly string[] };
+  readonly backend?: { readonly remote: { readonly url: string; readonly model: string } };
 }
 
 export interface GateDocument {
@@ -91,4 +125,6 @@ export const DEFAULTS = {
   guardFor: '24h',
   approvalTimeout: '3d',
   approvalValid: '7d',
+  deadline: '1s',
+  onMissing: 'fail',
 } as const satisfies Record<string, string>;

@@ -3,6 +3,9 @@
  * no schema can express, `api/schemas/manifest.ts` the JSON schema that the API validates with.
  */
 
+import type { ExperimentPlan } from '../experiments/experiment-run.ts';
+import type { FeatureViewSpec, OnlineSource, ServingSpec } from './serving-spec.ts';
+
 export type Task = 'binary-classification';
 export type RiskTier = 'low' | 'high';
 export type Severity = 'deny' | 'warn';
@@ -13,9 +16,11 @@ export const GUARDRAIL_NAMES: readonly GuardrailName[] = ['errors', 'slow', 'inv
 
 export interface FeatureSpec {
   readonly name: string;
-  /** Values outside are refused by the gateway with a 400 that names the feature. */
+  /** Values of callers that lie outside are refused by the gateway with a 400 that names the feature. */
   readonly min?: number;
   readonly max?: number;
+  /** Filled in by the gateway; absent for a column that the caller sends. */
+  readonly online?: OnlineSource;
 }
 
 export interface DataSpec {
@@ -103,6 +108,9 @@ export interface ModelManifest {
   readonly slo: { readonly latencyMs: number };
   readonly approval: { readonly timeoutSeconds: number; readonly validSeconds: number };
   readonly rollout: RolloutSpec;
+  readonly serving: ServingSpec;
+  readonly featureViews: readonly FeatureViewSpec[];
+  readonly experiments: readonly ExperimentPlan[];
 }
 
 /** Approvals that a release needs: the tier decides, and a release without a champion to compare with needs one more. */

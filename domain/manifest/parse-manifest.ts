@@ -4,9 +4,17 @@
  */
 import { SlipwayError } from '../errors.ts';
 import { parseDuration } from './duration.ts';
-import type { ManifestDocument, RolloutDocument } from './manifest-document.ts';
+import { parseExperiments } from './experiment-section.ts';
+import type {
+  FeatureDocument,
+  ManifestDocument,
+  RolloutDocument,
+  ServingDocument,
+} from './manifest-document.ts';
 import { DEFAULTS } from './manifest-document.ts';
-import type { ModelManifest, RolloutSpec } from './model-manifest.ts';
+import type { FeatureSpec, ModelManifest, RolloutSpec } from './model-manifest.ts';
+import { SERVING_DEFAULTS } from './serving-spec.ts';
+import type { ServingSpec } from './serving-spec.ts';
 
 /** @throws SlipwayError INVALID_MANIFEST when it was not checked and a duration or the query is wrong. */
 export function parseManifest({ metadata, spec }: ManifestDocument): ModelManifest {
@@ -22,11 +30,7 @@ export function parseManifest({ metadata, spec }: ManifestDocument): ModelManife
     owner: metadata.owner,
     task: spec.task,
     riskTier: spec.riskTier,
-    features: spec.features.map(({ name, min, max }) => ({
-      name,
-      ...(min === undefined ? {} : { min }),
-      ...(max === undefined ? {} : { max }),
-    })),
+    features: spec.features.map(feature),
     target: spec.target,
     data: { file: spec.data.file, query, ...(trainBefore === undefined ? {} : { trainBefore }) },
     trainer: {
@@ -52,6 +56,45 @@ export function parseManifest({ metadata, spec }: ManifestDocument): ModelManife
       validSeconds: seconds(spec.approval?.valid ?? DEFAULTS.approvalValid, '/spec/approval/valid'),
     },
     rollout: rollout(spec.rollout),
+    serving: serving(spec.serving),
+    featureViews: (spec.featureViews ?? []).map(({ name, entity, ttl }, index) => ({
+      name,
+      entity,
+      ttlMs: milliseconds(ttl, `/spec/featureViews/${index}/ttl`),
+    })),
+    experiments: parseExperiments(spec.experiments),
+  };
+}
+
+function feature({ name, min, max, online }: FeatureDocument, index: number): FeatureSpec {
+  const staleAt = `/spec/features/${index}/online/maxStale`;
+  return {
+    name,
+    ...(min === undefined ? {} : { min }),
+    ...(max === undefined ? {} : { max }),
+    ...(online === undefined
+      ? {}
+      : {
+          online: {
+            view: online.view,
+            feature: online.feature ?? name,
+            onMissing: online.onMissing ?? DEFAULTS.onMissing,
+            ...(online.default === undefined ? {} : { default: online.default }),
+            ...(online.maxStale === undefined ? {} : { maxStaleMs: milliseconds(online.maxStale, staleAt) }),
+          },
+        }),
+  };
+}
+
+function serving({ deadline, maxBatchRows, log, backend }: ServingDocument = {}): ServingSpec {
+  return {
+    deadlineMs: milliseconds(deadline ?? DEFAULTS.deadline, '/spec/serving/deadline'),
+    maxBatchRows: maxBatchRows ?? SERVING_DEFAULTS.maxBatchRows,
+    log: { features: [...(log?.features ?? [])] },
+    backend:
+      backend === undefined
+        ? SERVING_DEFAULTS.backend
+        : { kind: 'remote', url: backend.remote.url, model: backend.remote.model },
   };
 }
 
@@ -81,6 +124,10 @@ function rollout(document: RolloutDocument): RolloutSpec {
     leaseSeconds: seconds(document.lease ?? DEFAULTS.lease, at('lease')),
     guardForSeconds: seconds(document.guardFor ?? DEFAULTS.guardFor, at('guardFor')),
   };
+}
+
+function milliseconds(text: string, path: string): number {
+  return Math.round(seconds(text, path) * 1000);
 }
 
 function seconds(text: string, path: string): number {

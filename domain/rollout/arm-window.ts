@@ -1,7 +1,8 @@
 /** What gateways report: windows of counts per arm, predictions, labels, and breaker trips. */
 import type { Digest } from '../routing/route.ts';
 
-export type Arm = 'champion' | 'canary' | 'shadow';
+/** `exp:<arm>`: an arm of the endpoint's experiment. */
+export type Arm = 'champion' | 'canary' | 'shadow' | `exp:${string}`;
 
 /** Counts of one arm in one window (about a second) under one route generation; additive. */
 export interface ArmWindow {
@@ -42,6 +43,14 @@ export interface PredictionRow {
   readonly score: number | null;
   /** Decision (class) that the caller was given; null when the arm failed. */
   readonly decision: number | null;
+  /** Of a request that took part in an experiment. */
+  readonly experiment?: string;
+  /** Probability with which this arm was chosen, given the request: what an off-policy estimate divides by. */
+  readonly propensity?: number;
+  /** Version of the experiment's snapshot that the arm was chosen by. */
+  readonly snapshot?: number;
+  /** What a contextual policy looked at. */
+  readonly context?: readonly number[];
 }
 
 export interface LabelRow {

@@ -30,6 +30,23 @@ export interface Standby {
   readonly untilMs: number;
 }
 
+/** One arm of an experiment: a version that is approved for this endpoint, or the champion itself. */
+export interface RouteExperimentArm {
+  readonly name: string;
+  readonly version: Digest;
+}
+
+/** An experiment on live users. Which share each arm has is in its snapshots; the route says what must be loaded. */
+export interface RouteExperiment {
+  readonly name: string;
+  readonly arms: readonly RouteExperimentArm[];
+  /** The same unit gets the same arm (A/B); otherwise each request is drawn anew (bandit). */
+  readonly sticky: boolean;
+  readonly salt: string;
+  /** Without renewal the champion answers everything after this long. */
+  readonly leaseMs: number;
+}
+
 export interface Route {
   readonly endpoint: string;
   readonly generation: number;
@@ -38,10 +55,12 @@ export interface Route {
   readonly champion: Digest;
   readonly candidate: Candidate | null;
   readonly standby: Standby | null;
+  /** Never beside a candidate: a rollout ends an experiment. */
+  readonly experiment: RouteExperiment | null;
 }
 
 /** What a writer wants; `generation` is given by the registry. */
-export type RouteTarget = Pick<Route, 'champion' | 'candidate' | 'standby'>;
+export type RouteTarget = Pick<Route, 'champion' | 'candidate' | 'standby' | 'experiment'>;
 
 export type RouteChange =
   /** First champion of an endpoint. */
@@ -51,7 +70,9 @@ export type RouteChange =
   | { readonly kind: 'shadow'; readonly version: Digest; readonly mirrorBp: number }
   | { readonly kind: 'canary'; readonly version: Digest; readonly weightBp: number }
   | { readonly kind: 'promote'; readonly version: Digest; readonly standbyUntilMs: number }
-  /** All traffic to the champion; the candidate is dropped. */
+  /** Give every arm of an experiment its share of live requests. */
+  | { readonly kind: 'experiment'; readonly experiment: RouteExperiment }
+  /** All traffic to the champion; the candidate, or the experiment, is dropped. */
   | { readonly kind: 'restore' }
   /** A former champion serves again; the present one stands by. */
   | { readonly kind: 'rollback'; readonly version: Digest; readonly standbyUntilMs: number };
@@ -65,7 +86,7 @@ export function applyChange(route: Route | null, change: RouteChange): RouteTarg
   if (change.kind === 'bootstrap') {
     if (route !== null)
       throw new SlipwayError('WRONG_PHASE', `endpoint ${route.endpoint} already has a champion`);
-    return { champion: change.version, candidate: null, standby: null };
+    return { champion: change.version, candidate: null, standby: null, experiment: null };
   }
   if (route === null)
     throw new SlipwayError('NO_CHAMPION', 'the endpoint has no champion; release one first');
@@ -75,7 +96,11 @@ export function applyChange(route: Route | null, change: RouteChange): RouteTarg
         throw new SlipwayError('WRONG_PHASE', 'the champion cannot be its own candidate');
       }
       const { version, salt, leaseMs } = change;
-      return { ...target(route), candidate: { version, weightBp: 0, mirrorBp: 0, salt, leaseMs } };
+      return {
+        ...target(route),
+        candidate: { version, weightBp: 0, mirrorBp: 0, salt, leaseMs },
+        experiment: null,
+      };
     }
     case 'shadow':
       return {
@@ -93,15 +118,19 @@ export function applyChange(route: Route | null, change: RouteChange): RouteTarg
         champion: change.version,
         candidate: null,
         standby: { version: route.champion, untilMs: change.standbyUntilMs },
+        experiment: null,
       };
+    case 'experiment':
+      return { ...target(route), experiment: admissible(route, change.experiment) };
     case 'restore':
-      return { ...target(route), candidate: null };
+      return { ...target(route), candidate: null, experiment: null };
     case 'rollback':
-      if (change.version === route.champion) return { ...target(route), candidate: null };
+      if (change.version === route.champion) return { ...target(route), candidate: null, experiment: null };
       return {
         champion: change.version,
         candidate: null,
         standby: { version: route.champion, untilMs: change.standbyUntilMs },
+        experiment: null,
       };
     default:
       return unreachable(change);
@@ -110,12 +139,35 @@ export function applyChange(route: Route | null, change: RouteChange): RouteTarg
 
 /** Versions that a gateway must have loaded to serve this route. */
 export function versionsOf(route: Route): readonly Digest[] {
-  const all = [route.champion, route.candidate?.version, route.standby?.version];
+  const arms = route.experiment?.arms.map(({ version }) => version) ?? [];
+  const all = [route.champion, route.candidate?.version, route.standby?.version, ...arms];
   return [...new Set(all.filter((version) => version !== undefined))];
 }
 
-function target({ champion, candidate, standby }: Route): RouteTarget {
-  return { champion, candidate, standby };
+function target({ champion, candidate, standby, experiment }: Route): RouteTarget {
+  return { champion, candidate, standby, experiment };
+}
+
+function admissible(route: Route, experiment: RouteExperiment): RouteExperiment {
+  if (route.candidate !== null) {
+    throw new SlipwayError(
+      'ROLLOUT_IN_PROGRESS',
+      `a rollout holds ${route.endpoint}; start the experiment when it has ended`,
+    );
+  }
+  if (route.experiment !== null) {
+    throw new SlipwayError(
+      'EXPERIMENT_RUNNING',
+      `experiment ${route.experiment.name} runs on ${route.endpoint}; stop it first`,
+    );
+  }
+  if (!experiment.arms.some(({ version }) => version === route.champion)) {
+    throw new SlipwayError(
+      'INVALID_REQUEST',
+      'one arm of an experiment must be the champion: it is what the others are compared with',
+    );
+  }
+  return experiment;
 }
 
 function own(route: Route, version: Digest): Candidate {

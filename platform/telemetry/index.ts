@@ -1,4 +1,6 @@
 /** Traces, metrics and logs, the same in every process. */
+export { createInstruments } from './instruments.ts';
+export type { Instruments, MetricRow } from './instruments.ts';
 export { createLogger } from './logger.ts';
 export type { Logger } from './logger.ts';
 export { METRICS_CONTENT_TYPE, startTelemetry } from './telemetry.ts';

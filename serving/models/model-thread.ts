@@ -1,5 +1,5 @@
 /**
- * Entry of the thread that loads one model version: verify, create, check the tensors, warm up, measure. Reading,
+ * Entry of the thread that loads one model version: verify, create, check the tensors, prove, measure. Reading,
  * hashing and creating would each stop the event loop for up to seconds with a large model.
  *
  * The bytes that are hashed, the bytes that ONNX Runtime gets here and the bytes that are handed to the event loop
@@ -12,13 +12,20 @@ import { createBlobStore } from '../../platform/blobs.ts';
 import { loadTrustedKeys } from '../../platform/keys.ts';
 import { verifyForServing } from '../../platform/verify-for-serving.ts';
 import { checkTensors } from './check-tensors.ts';
+import { goldenRows } from './golden-rows.ts';
 import type { Cost, LoadOrder, LoadResult, RunOrder, RunResult, ThreadOrder } from './load-order.ts';
 import { createSession, runSession, tensorsOf } from './onnx.ts';
+import { proveModel } from './prove-model.ts';
 
 const MODEL_FILE = 'model.onnx';
-const WARM_UP_ROWS = [1, 8, 1, 1, 1];
 
-async function load(order: LoadOrder): Promise<{ model: Uint8Array; session: InferenceSession; cost: Cost }> {
+interface Verified {
+  readonly model: Uint8Array;
+  readonly session: InferenceSession;
+  readonly createMs: number;
+}
+
+async function loadVerified(order: LoadOrder): Promise<Verified> {
   const { descriptor, sampleRow } = order;
   const blobs = createBlobStore(order.blobRoot);
   const version = await verifyForServing(descriptor, {
@@ -31,7 +38,7 @@ async function load(order: LoadOrder): Promise<{ model: Uint8Array; session: Inf
   const { session, createMs } = await timedSession(model, order.limits.inlineCreateMs);
   const tensors = { inputs: tensorsOf(session.inputMetadata), outputs: tensorsOf(session.outputMetadata) };
   checkTensors(tensors, version.tensors, sampleRow.length);
-  return { model, session, cost: { createMs, runMs: await warmUp(session, sampleRow) } };
+  return { model, session, createMs };
 }
 
 /**
@@ -51,26 +58,6 @@ async function timedSession(
   }
 }
 
-/** First runs allocate; the fastest warm one is the cost. @throws SlipwayError `MODEL_LOAD_FAILED` */
-async function warmUp(session: InferenceSession, sampleRow: Float32Array): Promise<number> {
-  let fastest = Infinity;
-  for (const rows of WARM_UP_ROWS) {
-    const features = new Float32Array(rows * sampleRow.length);
-    for (let row = 0; row < rows; row += 1) features.set(sampleRow, row * sampleRow.length);
-    const started = performance.now();
-    const { labels, scores } = await runSession(session, features, rows).catch((cause: unknown) => {
-      throw new SlipwayError('MODEL_LOAD_FAILED', `the model failed its warm-up with ${rows} rows`, {
-        cause,
-      });
-    });
-    fastest = Math.min(fastest, performance.now() - started);
-    if (labels.length !== rows || scores.length !== rows) {
-      throw new SlipwayError('MODEL_LOAD_FAILED', `the model gave ${scores.length} scores for ${rows} rows`);
-    }
-  }
-  return fastest;
-}
-
 function refusal(error: unknown): LoadResult {
   if (error instanceof SlipwayError) {
     const cause = error.cause instanceof SlipwayError ? error.cause.internal : undefined;
@@ -85,7 +72,11 @@ function serve(port: NonNullable<typeof parentPort>, session: InferenceSession):
   let last = Promise.resolve();
   port.on('message', (order: ThreadOrder) => {
     last = last.then(async () => {
-      if (order.kind === 'run') return port.postMessage(await run(session, order));
+      if (order.kind === 'run') {
+        const result = await run(session, order);
+        const taken = result.kind === 'ran' ? [result.labels.buffer, result.scores.buffer] : [];
+        return port.postMessage(result, taken as ArrayBuffer[]);
+      }
       // The thread ends by itself: terminated from outside in the middle of native code, it takes the process along.
       await session.release();
       port.close();
@@ -112,7 +103,15 @@ function transferable(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
 async function main(port: NonNullable<typeof parentPort>, order: LoadOrder): Promise<void> {
   let result: LoadResult;
   try {
-    const { model, session, cost } = await load(order);
+    const { model, session, createMs } = await loadVerified(order);
+    const { sampleRow, sampleRows } = order;
+    if (order.remote) {
+      const golden = await goldenRows(session, sampleRow, sampleRows);
+      await session.release();
+      port.postMessage({ kind: 'golden', golden } satisfies LoadResult);
+      return;
+    }
+    const cost: Cost = { createMs, ...(await proveModel(session, sampleRow, sampleRows)) };
     const { inlineCreateMs, inlineRunMs } = order.limits;
     if (order.isolate || cost.createMs > inlineCreateMs || cost.runMs > inlineRunMs) {
       result = { kind: 'loaded', cost, model: null };

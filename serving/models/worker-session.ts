@@ -1,11 +1,14 @@
 /** A session in a thread of its own: nothing that the model does can stop the event loop. */
 import type { Worker } from 'node:worker_threads';
 import type { RunResult, ThreadOrder } from './load-order.ts';
-import type { ModelOutput, ModelSession } from './model-session.ts';
-import { inferenceFailed } from './onnx.ts';
+import type { ModelSession, RunOutput } from './model-session.ts';
+import { executorFailed, inferenceFailed } from './run-failure.ts';
+
+const ENDED = 'the thread of the model has ended';
+const TOO_LONG = 'the run took too long';
 
 interface Pending {
-  readonly resolve: (output: ModelOutput) => void;
+  readonly resolve: (output: RunOutput) => void;
   readonly reject: (error: Error) => void;
   readonly timer: NodeJS.Timeout;
 }
@@ -19,6 +22,7 @@ export interface WorkerSessionOptions {
 
 export class WorkerSession implements ModelSession {
   readonly placement = 'worker';
+  readonly concurrency = 1;
   readonly #worker: Worker;
   readonly #options: WorkerSessionOptions;
   readonly #pending = new Map<number, Pending>();
@@ -40,14 +44,17 @@ export class WorkerSession implements ModelSession {
     });
   }
 
-  run(features: Float32Array, rows: number): Promise<ModelOutput> {
-    if (this.#gone) return Promise.reject(inferenceFailed('the thread of the model has ended'));
+  run(features: Float32Array, rows: number): Promise<RunOutput> {
+    if (this.#gone) return Promise.reject(executorFailed(ENDED));
     const id = (this.#lastId += 1);
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.#fail(id, 'the run took too long'), this.#options.runTimeoutMs);
+      const timer = setTimeout(() => this.#fail(id, executorFailed(TOO_LONG)), this.#options.runTimeoutMs);
       this.#pending.set(id, { resolve, reject, timer });
-      const order: ThreadOrder = { kind: 'run', id, features, rows };
-      this.#worker.postMessage(order, [features.buffer as ArrayBuffer]);
+      // A view of something larger, such as a request's body, would take all of it away.
+      const whole = features.byteLength === features.buffer.byteLength;
+      const own = whole ? features : features.slice();
+      const order: ThreadOrder = { kind: 'run', id, features: own, rows };
+      this.#worker.postMessage(order, [own.buffer as ArrayBuffer]);
     });
   }
 
@@ -62,12 +69,13 @@ export class WorkerSession implements ModelSession {
   }
 
   #settle(result: RunResult): void {
-    if (result.kind === 'failed') return this.#fail(result.id, result.internal);
-    this.#take(result.id)?.resolve({ labels: result.labels, scores: result.scores });
+    if (result.kind === 'failed') return this.#fail(result.id, inferenceFailed(result.internal));
+    const { labels, scores, runMs } = result;
+    this.#take(result.id)?.resolve({ labels, scores, runMs });
   }
 
-  #fail(id: number, internal: string): void {
-    this.#take(id)?.reject(inferenceFailed(internal));
+  #fail(id: number, error: Error): void {
+    this.#take(id)?.reject(error);
   }
 
   #take(id: number): Pending | undefined {
@@ -79,7 +87,7 @@ export class WorkerSession implements ModelSession {
 
   #exited(): void {
     this.#gone = true;
-    for (const id of this.#pending.keys()) this.#fail(id, 'the thread of the model has ended');
+    for (const id of this.#pending.keys()) this.#fail(id, executorFailed(ENDED));
     if (!this.#retired) this.#options.onLost();
   }
 }

@@ -1,4 +1,4 @@
-/** Model metadata of the V2 protocol, and the names that versions go by in paths. */
+/** Server and model metadata of the V2 protocol, and the names that versions go by in paths. */
 import { SlipwayError } from '../../domain/errors.ts';
 import type { Digest } from '../../domain/routing/route.ts';
 import { servedTensors } from '../../domain/registry/served-tensors.ts';
@@ -25,15 +25,30 @@ export function resolveVersion(endpoint: ServedEndpoint, name: string): Digest {
   );
 }
 
+/** Extensions of the protocol that this gateway really has. Its repository index answers in any case. */
+export function serverMetadata(
+  version: string,
+  { modelControl }: { readonly modelControl: boolean },
+): object {
+  const extensions = ['binary_tensor_data', 'statistics'];
+  if (modelControl) extensions.push('model_repository');
+  return { name: 'slipway', version, extensions };
+}
+
 export function modelMetadata(endpoint: ServedEndpoint, version: Digest | null): object {
-  const { features } = endpoint.spec;
-  const { inputs, outputs } = servedTensors(features.length);
+  const { supplied, matrix, entities } = endpoint.inputs.contract;
+  const { inputs, outputs } = servedTensors(supplied.length);
   return {
     name: endpoint.name,
     versions: version === null ? endpoint.readyVersions() : [version],
     platform: 'onnx_onnxv1',
-    // Which column is which feature; without it a caller has to guess.
-    inputs: inputs.map((input) => ({ ...input, parameters: { features: features.map(({ name }) => name) } })),
+    inputs: [
+      // Which column is which feature; without it a caller has to guess.
+      ...(supplied.length === 0
+        ? []
+        : inputs.map((input) => ({ ...input, parameters: { features: matrix.columns } }))),
+      ...entities.map((name) => ({ name, datatype: 'BYTES', shape: [-1] })),
+    ],
     outputs,
   };
 }

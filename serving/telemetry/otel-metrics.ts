@@ -1,32 +1,21 @@
-/** The gateway's metrics in OpenTelemetry; `docs/reference/metrics.md` lists them. */
-import type { Attributes, Meter } from '@opentelemetry/api';
-import { METRICS_CONTENT_TYPE } from '../../platform/telemetry/index.ts';
-import type { Telemetry } from '../../platform/telemetry/index.ts';
-import type { GatewayMetrics } from '../metrics.ts';
+/** The gateway's metrics in OpenTelemetry. */
+import type { Attributes, BatchObservableResult, Meter } from '@opentelemetry/api';
+import { METRICS_CONTENT_TYPE, createInstruments } from '../../platform/telemetry/index.ts';
+import type { Instruments, Telemetry } from '../../platform/telemetry/index.ts';
+import type { AdmissionMetrics } from '../admission/index.ts';
+import type { BatchObserver } from '../batching/batch-observer.ts';
+import type { FeatureMetrics } from '../features/index.ts';
+import type { SegmentMetrics } from '../prediction-log/index.ts';
+import type { GatewayMetrics, GatewayState, Placement } from '../metrics.ts';
+import { GATEWAY_METRICS } from './gateway-metrics.ts';
 
-/** In seconds, around SLOs of 5–250 ms. */
-const LATENCY_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
+type GatewayInstruments = Instruments<typeof GATEWAY_METRICS>;
 
 export function createGatewayMetrics({
   meter,
   metricsText,
 }: Pick<Telemetry, 'meter' | 'metricsText'>): GatewayMetrics {
-  const counters = createCounters(meter);
-  const latency = meter.createHistogram('slipway_gateway_latency_seconds', {
-    description: 'Time in the gateway from the headers of the request to the answer.',
-    unit: 's',
-    advice: { explicitBucketBoundaries: LATENCY_BUCKETS },
-  });
-  const loadTime = meter.createHistogram('slipway_gateway_model_load_seconds', {
-    description: 'Time to verify, load and warm up a model.',
-    unit: 's',
-  });
-  const generation = meter.createGauge('slipway_gateway_route_generation', {
-    description: 'Route generation in force.',
-  });
-  const reachable = meter.createGauge('slipway_gateway_control_plane_reachable', {
-    description: '1 when the database answered last time.',
-  });
+  const of = createInstruments(meter, GATEWAY_METRICS);
   // The same few combinations come again and again; new attribute objects per request would be most of the cost.
   const attributes = new Map<string, Attributes>();
   const labelled = (endpoint: string, version: string, arm: string, outcome: string): Attributes => {
@@ -39,31 +28,134 @@ export function createGatewayMetrics({
   return {
     prediction(endpoint, version, arm, outcome, ms) {
       const labels = labelled(endpoint, version, arm, outcome);
-      counters.predictions.add(1, labels);
-      latency.record(ms / 1000, labels);
+      of.predictions.add(1, labels);
+      of.latency.record(ms / 1000, labels);
     },
-    refusal: (code) => counters.refusals.add(1, { code }),
-    shadowDropped: (endpoint) => counters.shadowDropped.add(1, { endpoint }),
-    predictionsDropped: (count) => counters.predictionsDropped.add(count),
+    refusal: (code) => of.refusals.add(1, { code }),
+    batches: (endpoint, version) => observeBatches(of, endpoint, version),
+    shadowDropped: (endpoint, reason) => of.shadowDropped.add(1, { endpoint, reason }),
+    shadowPair(endpoint, version, difference, flipped) {
+      of.shadowDifference.record(difference, { endpoint, pair: 'candidate' });
+      if (flipped) of.shadowFlips.add(1, { endpoint, version });
+    },
+    shadowNoise: (endpoint, difference) =>
+      of.shadowDifference.record(difference, { endpoint, pair: 'champion' }),
+    predictionsDropped: (count) => of.predictionsDropped.add(count, { log: 'rows' }),
+    ...admissionMetrics(of),
+    ...logMetrics(of),
+    ...featureMetrics(of),
     modelLoaded: (endpoint, version, placement, ms) =>
-      loadTime.record(ms / 1000, { endpoint, version, placement }),
-    modelRefused: (endpoint, version, code) => counters.modelsRefused.add(1, { endpoint, version, code }),
-    routeApplied: (endpoint, applied) => generation.record(applied, { endpoint }),
-    tripped: (endpoint, version) => counters.trips.add(1, { endpoint, version }),
-    controlPlane: (part, up) => reachable.record(up ? 1 : 0, { part }),
+      of.loadTime.record(ms / 1000, { endpoint, version, placement }),
+    modelRefused: (endpoint, version, code) => of.modelsRefused.add(1, { endpoint, version, code }),
+    routeApplied: (endpoint, applied) => of.generation.record(applied, { endpoint }),
+    watch: (state) => watchState(meter, of, state),
+    tripped: (endpoint, version) => of.trips.add(1, { endpoint, version }),
+    controlPlane: (part, up) => of.reachable.record(up ? 1 : 0, { part }),
     handler: async () => ({ contentType: METRICS_CONTENT_TYPE, body: await metricsText() }),
   };
 }
 
-function createCounters(meter: Meter) {
-  const counter = (name: string, description: string) =>
-    meter.createCounter(`slipway_gateway_${name}`, { description });
+function watchState(meter: Meter, of: GatewayInstruments, state: GatewayState): void {
+  const { costPerRow, costPerRun, costResidual, share, featureLookups, featureValues } = of;
+  const read = (result: BatchObservableResult): void => {
+    for (const { endpoint, costs, shares, features } of state.endpoints()) {
+      for (const { version, msPerRow, msPerRun, residualMs } of costs) {
+        const labels = { endpoint, version };
+        result.observe(costPerRow, msPerRow / 1000, labels);
+        result.observe(costPerRun, msPerRun / 1000, labels);
+        result.observe(costResidual, residualMs / 1000, labels);
+      }
+      for (const { experiment, arm, share: has } of shares) {
+        result.observe(share, has, { endpoint, experiment, arm });
+      }
+      for (const { view, feature, cause, count, defaulted } of features) {
+        const labels = { endpoint, view, feature, cause };
+        if (count > defaulted) result.observe(featureValues, count - defaulted, { ...labels, defaulted: 'false' });
+        if (defaulted > 0) result.observe(featureValues, defaulted, { ...labels, defaulted: 'true' });
+      }
+    }
+    const { lookups } = state;
+    if (lookups === null) return;
+    result.observe(featureLookups, lookups.hits, { result: 'hit' });
+    result.observe(featureLookups, lookups.stale, { result: 'stale' });
+    result.observe(featureLookups, lookups.negative, { result: 'negative' });
+    result.observe(featureLookups, lookups.misses, { result: 'miss' });
+  };
+  meter.addBatchObservableCallback(read, [
+    costPerRow,
+    costPerRun,
+    costResidual,
+    share,
+    featureLookups,
+    featureValues,
+  ]);
+}
+
+function admissionMetrics(of: GatewayInstruments): AdmissionMetrics {
   return {
-    predictions: counter('predictions', 'Predictions by endpoint, version, arm and outcome.'),
-    refusals: counter('refusals', 'Requests that were answered with an error before they reached a model.'),
-    shadowDropped: counter('shadow_dropped', 'Mirrored requests that were dropped under pressure.'),
-    predictionsDropped: counter('prediction_log_dropped', 'Prediction rows that could not be kept.'),
-    modelsRefused: counter('models_refused', 'Model versions that were refused at load.'),
-    trips: counter('trips', 'Times that the local breaker took an arm out of traffic.'),
+    shed: (endpoint, reason, priority) => of.shed.add(1, { endpoint, reason, priority }),
+    waited(endpoint, predictedMs, actualMs) {
+      const labels = { endpoint };
+      of.predictedWait.record(predictedMs / 1000, labels);
+      of.actualWait.record(actualMs / 1000, labels);
+    },
+    state(state) {
+      of.limit.record(state.limit);
+      of.inFlight.record(state.inFlight);
+      of.loopUtilization.record(state.eventLoopUtilization);
+      of.loopDelay.record(state.eventLoopDelayP99Ms / 1000);
+      of.rejectShare.record(state.rejectShare);
+      of.shedLevel.record(state.shedLevel);
+    },
+  };
+}
+
+function logMetrics(of: GatewayInstruments): SegmentMetrics {
+  return {
+    predictionsLogged(endpoint, written, dropped) {
+      of.predictionsLogged.add(written, { endpoint });
+      if (dropped > 0) of.predictionsDropped.add(dropped, { log: 'segments' });
+    },
+    predictionLogCommit(bytes, ms) {
+      of.logBytes.add(bytes);
+      of.logCommit.record(ms / 1000);
+    },
+    predictionLogFailed: () => of.logFailures.add(1),
+  };
+}
+
+function featureMetrics(of: GatewayInstruments): FeatureMetrics {
+  return {
+    storeRead: (outcome, _keys, ms) => of.storeReads.record(ms / 1000, { outcome }),
+    waitedForStore: (inTime, ms) => of.featureWaits.record(ms / 1000, { in_time: String(inTime) }),
+    warmedUp: (_keys, complete, ms) => of.warmUps.record(ms / 1000, { complete: String(complete) }),
+  };
+}
+
+/** Bound to the version once, so that a run makes no new label sets. */
+function observeBatches(of: GatewayInstruments, endpoint: string, version: string): BatchObserver {
+  const labels = { endpoint, version };
+  const placed: Record<Placement, Attributes> = {
+    inline: { ...labels, placement: 'inline' },
+    worker: { ...labels, placement: 'worker' },
+    remote: { ...labels, placement: 'remote' },
+  };
+  const reasons = {
+    idle: { ...labels, reason: 'idle' },
+    drained: { ...labels, reason: 'drained' },
+    full: { ...labels, reason: 'full' },
+    slice: { ...labels, reason: 'slice' },
+  };
+  return {
+    dispatched(reason, { rows, runMs, waitedMs, placement }) {
+      of.dispatches.add(1, reasons[reason]);
+      of.batchRows.record(rows, placed[placement]);
+      of.runTime.record(runMs / 1000, placed[placement]);
+      of.queue.record(waitedMs / 1000, labels);
+    },
+    dropped: (reason) => of.batchDropped.add(1, { ...labels, reason }),
+    isolated: (requests) => of.isolated.add(requests, labels),
+    moved: (to) => of.placementMoves.add(1, placed[to]),
+    recycled: () => of.threadsRecycled.add(1, labels),
   };
 }

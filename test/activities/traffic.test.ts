@@ -15,6 +15,7 @@ const route: Route = {
   champion: 'A',
   candidate: null,
   standby: null,
+  experiment: null,
 };
 const code = (expected: ErrorCode) => (error: unknown) =>
   error instanceof SlipwayError && error.code === expected;

@@ -8,7 +8,7 @@ import type { ProblemDocument } from '../../api/schemas/common.ts';
 import { ERRORS, SlipwayError } from '../../domain/errors.ts';
 import { CANDIDATE, CHAMPION, TOKENS, fakePorts } from './fake-ports.ts';
 import type { FakePorts } from './fake-ports.ts';
-import { manifestSample, manifestWith } from './manifest-sample.ts';
+import { manifestSample, manifestWith, onlineManifestSample } from './manifest-sample.ts';
 
 const headers = { authorization: `Bearer ${TOKENS.operator}`, 'content-type': 'application/json' };
 
@@ -126,6 +126,11 @@ describe('bad input', () => {
       '/spec/gates',
       '/spec/guardrails/0',
       '/spec/rollout',
+      '/spec/serving',
+      '/spec/serving/backend/remote',
+      '/spec/serving/log/features',
+      '/spec/featureViews/0',
+      '/spec/features/1/online',
     ];
     const leaves = [
       '/spec/rollout/steps/0/weight',
@@ -136,7 +141,8 @@ describe('bad input', () => {
     const place = fc.constantFrom(...paths.filter((path) => path !== ''), ...leaves);
     await fc.assert(
       fc.asyncProperty(place, fc.jsonValue(), async (path, value) => {
-        const answer = await send('PUT', '/v1/models/elec2', { manifest: manifestWith(path, value) });
+        const manifest = manifestWith(path, value, onlineManifestSample());
+        const answer = await send('PUT', '/v1/models/elec2', { manifest });
         // Refused before it is looked at: such a member could change objects that it has no business with.
         if (JSON.stringify(value).includes('"__proto__":')) {
           assert.equal(answer.json<ProblemDocument>().code, 'INVALID_REQUEST');
@@ -151,6 +157,11 @@ describe('bad input', () => {
       }),
       { numRuns: 400 },
     );
+  });
+
+  it('a manifest with serving settings and feature views is taken', async () => {
+    const answer = await send('PUT', '/v1/models/elec2', { manifest: onlineManifestSample() });
+    assert.equal(answer.statusCode, 200, answer.body);
   });
 
   it('each wrong body says which member is wrong and why', async () => {

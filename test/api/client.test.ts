@@ -159,7 +159,15 @@ describe('a release whose workflow was terminated', () => {
 
 describe('when a version served', () => {
   const at = (champion: string, atMs: number): { after: Route; atMs: number } => ({
-    after: { endpoint: 'elec2', generation: atMs, epoch: 1, champion, candidate: null, standby: null },
+    after: {
+      endpoint: 'elec2',
+      generation: atMs,
+      epoch: 1,
+      champion,
+      candidate: null,
+      standby: null,
+      experiment: null,
+    },
     atMs,
   });
 

@@ -114,6 +114,7 @@ const route: Route = {
   champion: CHAMPION,
   candidate: { version: CANDIDATE, weightBp: 500, mirrorBp: 0, salt: 'elec2/1', leaseMs: 15_000 },
   standby: null,
+  experiment: null,
 };
 
 export function fakePorts(): FakePorts {

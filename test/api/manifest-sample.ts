@@ -49,9 +49,38 @@ export function manifestSample(): ManifestDocument {
   };
 }
 
+/** The sample with the sections that the gateway serves by, and two of its columns from feature views. */
+export function onlineManifestSample(): ManifestDocument {
+  const { spec, ...rest } = manifestSample();
+  return {
+    ...rest,
+    spec: {
+      ...spec,
+      features: [
+        { name: 'nswprice', min: 0, max: 1 },
+        { name: 'nswdemand', online: { view: 'demand', onMissing: 'default', default: 0.5 } },
+        {
+          name: 'vicprice',
+          online: { view: 'prices', feature: 'vic', onMissing: 'stale', maxStale: '10m' },
+        },
+      ],
+      serving: {
+        deadline: '200ms',
+        maxBatchRows: 32,
+        log: { features: ['nswprice'] },
+        backend: { remote: { url: 'https://triton.internal:8000/base', model: 'elec2-{version}' } },
+      },
+      featureViews: [
+        { name: 'demand', entity: 'region', ttl: '1h' },
+        { name: 'prices', entity: 'region', ttl: '500ms' },
+      ],
+    },
+  };
+}
+
 /** The sample with one place changed; `undefined` removes it. */
-export function manifestWith(path: string, value: unknown): unknown {
-  const copy: unknown = structuredClone(manifestSample());
+export function manifestWith(path: string, value: unknown, sample = manifestSample()): unknown {
+  const copy: unknown = structuredClone(sample);
   const segments = segmentsOf(path);
   const last = segments.at(-1) ?? '';
   let parent = copy as Record<string, unknown>;

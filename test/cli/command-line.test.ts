@@ -30,6 +30,18 @@ describe('the command line without a stack', () => {
     [['status', '--jsno'], /Did you mean --json/],
     [['aprove', 'elec2/1'], /Did you mean approve/],
     [['status', 'elec2', 'other'], /too many arguments/],
+    [['predictions', 'export', '--out', 'x.parquet'], /required option '--endpoint <name>'/],
+    [['predictions', 'export', '--endpoint', 'elec2'], /required option '--out <file>'/],
+    [['predictions', 'export', '--endpoint', 'No', '--out', 'x'], /A model name has lower-case letters/],
+    [
+      ['predictions', 'export', '--endpoint', 'elec2', '--out', 'x', '--since', 'noon'],
+      /An instant looks like 1997-05-01T00:00:00Z/,
+    ],
+    [['gateway', '--processes', '0'], /1 to 256, or a range such as 1\.\.4/],
+    [['gateway', '--processes', '1-4'], /1 to 256, or a range such as 1\.\.4/],
+    [['gateway', '--processes', '4..2'], /begins with the smaller number: 2\.\.4/],
+    [['gateway', '--port', '70000'], /A port is a whole number from 1 to 65535/],
+    [['up', '--gateways', 'many'], /1 to 256, or a range such as 1\.\.4/],
     [['audit', 'check'], /unknown command 'check'|Usage: slipway audit/],
   ];
   for (const [args, message] of wrong) {
@@ -59,6 +71,7 @@ describe('the command line without a stack', () => {
     const commands = [
       'up',
       'demo',
+      'gateway',
       'apply',
       'release',
       'approve',
@@ -72,6 +85,8 @@ describe('the command line without a stack', () => {
       'lineage',
       'verify',
       'audit verify',
+      'predictions list',
+      'predictions export',
       'doctor',
     ];
     const help = await Promise.all(commands.map((name) => slipway([...name.split(' '), '--help'], NO_STACK)));
@@ -86,7 +101,7 @@ describe('the command line without a stack', () => {
   });
 
   it('without a stack: two lines, what happened and what to do, and exit code 4', async () => {
-    for (const args of [['status'], ['versions', 'elec2', '--json'], ['audit', 'verify']]) {
+    for (const args of [['status'], ['versions', 'elec2', '--json'], ['audit', 'verify'], ['gateway']]) {
       const { code, stdout, stderr } = await slipway(args, NO_STACK);
       assert.equal(code, 4);
       assert.equal(stdout, '');

@@ -2,7 +2,16 @@ import { strict as assert } from 'node:assert';
 import { EventEmitter, once } from 'node:events';
 import { afterEach, beforeEach, describe, it } from 'mocha';
 import type { RouteChange } from '../../domain/routing/route.ts';
-import { approvalOf, digestOf, manifestOf, MODEL, openRegistry, versionOf } from './registry-fixture.ts';
+import { SERVING_DEFAULTS } from '../../domain/manifest/serving-spec.ts';
+import {
+  approvalOf,
+  digestOf,
+  manifestOf,
+  MODEL,
+  openRegistry,
+  tamper,
+  versionOf,
+} from './registry-fixture.ts';
 import type { RegistryFixture } from './registry-fixture.ts';
 
 const NEVER = new AbortController().signal;
@@ -31,6 +40,8 @@ describe('what gateways read and write', () => {
       features: manifestOf().features,
       latencySloMs: 50,
       scoreTolerance: 0.05,
+      serving: manifestOf().serving,
+      featureViews: [],
     });
     assert.equal(state?.leaseRemainingMs, null);
   });
@@ -50,6 +61,20 @@ describe('what gateways read and write', () => {
     assert.deepEqual((await spec()).features, features);
     const versions = (await registry.feed.read()).endpoints[0]!.versions.map(({ digest }) => digest);
     assert.deepEqual(versions, [digestOf('v2'), digestOf('v1')], 'the standby stays loaded');
+  });
+
+  it('a manifest that an earlier Slipway stored is read with the defaults of what it could not say', async () => {
+    await tamper(registry.url, `update model_manifests set manifest = manifest - 'serving' - 'featureViews'`);
+    const [state] = (await registry.feed.read()).endpoints;
+    assert.deepEqual(state?.spec.serving, SERVING_DEFAULTS);
+    assert.deepEqual(state?.spec.featureViews, []);
+    assert.deepEqual((await registry.models.get(MODEL)).manifest, manifestOf());
+    assert.deepEqual(
+      (await registry.models.list()).map(({ manifest }) => manifest),
+      [manifestOf()],
+    );
+    const opened = await registry.releases.open(`${MODEL}/1`);
+    assert.deepEqual(opened.manifest, manifestOf());
   });
 
   it('a subscriber is told of route changes and revocations', async () => {

@@ -8,10 +8,12 @@ import {
   createAuditLog,
   createEvidenceSink,
   createEvidenceStore,
+  createExperimentRegistry,
   createGatewayRegistry,
   createModelStore,
   createNotifications,
   createReleaseRegistry,
+  createRewardSink,
   createRouteFeed,
   createRouteRegistry,
   createTokenStore,
@@ -20,6 +22,7 @@ import {
   openDatabase,
 } from '../../db/index.ts';
 import type { ModelManifest } from '../../domain/manifest/model-manifest.ts';
+import { SERVING_DEFAULTS } from '../../domain/manifest/serving-spec.ts';
 import type { Approval, DsseEnvelope, ModelVersion } from '../../domain/registry/index.ts';
 import type { Digest } from '../../domain/routing/route.ts';
 import { freshDatabase } from '../support/stack.ts';
@@ -64,6 +67,9 @@ export function manifestOf(overrides: Partial<ModelManifest> = {}): ModelManifes
       leaseSeconds: 10,
       guardForSeconds: 3600,
     },
+    serving: SERVING_DEFAULTS,
+    featureViews: [],
+    experiments: [],
     ...overrides,
   };
 }
@@ -129,6 +135,8 @@ export async function openRegistry(labels: readonly string[] = [], connections =
     aliases: createAliasStore(db),
     audit: createAuditLog(db),
     evidence: createEvidenceStore(db, notifications),
+    experiments: createExperimentRegistry(db),
+    rewards: createRewardSink(db),
     sink: createEvidenceSink(db),
     gateways: createGatewayRegistry(db),
     feed: createRouteFeed(db, url),

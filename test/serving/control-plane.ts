@@ -1,5 +1,6 @@
 /** The control plane as a gateway sees it: plain objects behind its three ports, which can be taken away. */
 import { SlipwayError } from '../../domain/errors.ts';
+import { SERVING_DEFAULTS } from '../../domain/manifest/serving-spec.ts';
 import type { VersionDescriptor } from '../../domain/registry/index.ts';
 import type {
   Acknowledgement,
@@ -24,6 +25,8 @@ export const SPEC: EndpointSpec = {
   features: [{ name: 'alpha', min: -100, max: 100 }, { name: 'beta' }, { name: 'gamma', max: 50 }],
   latencySloMs: 1000,
   scoreTolerance: 0.01,
+  serving: SERVING_DEFAULTS,
+  featureViews: [],
 };
 
 export interface RouteWish {
@@ -32,6 +35,16 @@ export interface RouteWish {
   readonly standby?: { readonly version: VersionDescriptor; readonly untilMs: number };
   readonly leaseRemainingMs?: number;
   readonly spec?: Partial<EndpointSpec>;
+  readonly experiment?: {
+    readonly arms: readonly {
+      readonly name: string;
+      readonly version: VersionDescriptor;
+      readonly bp: number;
+    }[];
+    readonly sticky?: boolean;
+    /** Of the allocation. */
+    readonly version?: number;
+  };
 }
 
 export class ControlPlane {
@@ -53,7 +66,7 @@ export class ControlPlane {
   /** Writes the next generation and tells the gateways. */
   route(wish: RouteWish): number {
     this.#generation += 1;
-    const { champion, candidate, standby } = wish;
+    const { champion, candidate, standby, experiment } = wish;
     const route: Route = {
       endpoint: ENDPOINT,
       generation: this.#generation,
@@ -70,13 +83,34 @@ export class ControlPlane {
               leaseMs: candidate.leaseMs ?? 60_000,
             },
       standby: standby === undefined ? null : { version: standby.version.digest, untilMs: standby.untilMs },
+      experiment:
+        experiment === undefined
+          ? null
+          : {
+              name: 'prices',
+              arms: experiment.arms.map(({ name, version }) => ({ name, version: version.digest })),
+              sticky: experiment.sticky ?? true,
+              salt: 'experiment-1',
+              leaseMs: 60_000,
+            },
     };
-    const versions = [champion, candidate?.version, standby?.version].filter(
-      (version) => version !== undefined,
-    );
+    const arms = experiment?.arms ?? [];
+    const wanted = [champion, candidate?.version, standby?.version, ...arms.map(({ version }) => version)];
+    const versions = wanted.filter((version) => version !== undefined);
     const leaseRemainingMs =
-      route.candidate === null ? null : (wish.leaseRemainingMs ?? route.candidate.leaseMs);
-    this.state = { route, spec: { ...SPEC, ...wish.spec }, versions, leaseRemainingMs };
+      route.candidate === null && route.experiment === null
+        ? null
+        : (wish.leaseRemainingMs ?? route.candidate?.leaseMs ?? 60_000);
+    const allocation =
+      experiment === undefined
+        ? null
+        : {
+            experiment: 'prices',
+            version: experiment.version ?? 1,
+            sharesBp: arms.map(({ bp }) => bp),
+            contextual: null,
+          };
+    this.state = { route, spec: { ...SPEC, ...wish.spec }, versions, leaseRemainingMs, allocation };
     this.notify();
     return this.#generation;
   }

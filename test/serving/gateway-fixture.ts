@@ -21,7 +21,8 @@ import { NO_TRACER } from '../../serving/tracing.ts';
 import { createRng } from '../support/rng.ts';
 import { ControlPlane, ENDPOINT } from './control-plane.ts';
 
-export type ModelName = 'linear' | 'shifted' | 'fails-on-some' | 'nan-on-some' | 'wrong-signature';
+export type ModelName =
+  'linear' | 'shifted' | 'fails-on-some' | 'nan-on-some' | 'mixes-rows' | 'wrong-signature';
 
 const LINEAGE: Lineage = {
   releaseId: 'release/toy/1',

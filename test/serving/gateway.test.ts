@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'mocha';
 import { ENDPOINT } from './control-plane.ts';
+import { NO_SPAN, NO_TRACER } from '../../serving/tracing.ts';
 import { GatewayFixture, linear, request } from './gateway-fixture.ts';
 import type { Client, ReplyTensor } from './gateway-fixture.ts';
 import type { VersionDescriptor } from '../../domain/registry/index.ts';
@@ -66,7 +67,11 @@ describe('gateway: answers over V2 REST', () => {
   });
 
   it('describes server, model and version, and says that it lives and is ready', async () => {
-    assert.deepEqual((await client.send('/v2')).body, { name: 'slipway', version: '0.0.0', extensions: [] });
+    assert.deepEqual((await client.send('/v2')).body, {
+      name: 'slipway',
+      version: '0.0.0',
+      extensions: ['binary_tensor_data', 'statistics'],
+    });
     const expected = {
       name: ENDPOINT,
       versions: [champion.digest],
@@ -103,7 +108,9 @@ describe('gateway: answers over V2 REST', () => {
       const spans: unknown[] = [];
       const traced = await other.startServing({
         tracer: {
+          ...NO_TRACER,
           begin: (traceparent) => ({
+            ...NO_SPAN,
             routed: (endpoint, _version, arm) => spans.push([traceparent, endpoint, arm]),
             end: (code) => spans.push(code),
           }),

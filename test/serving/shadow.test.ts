@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'mocha';
 import { systemClock } from '../../platform/clock.ts';
 import { TallyBook } from '../../serving/arm-tally.ts';
+import type { ArmTally } from '../../serving/arm-tally.ts';
 import { createBreaker } from '../../domain/rollout/breaker.ts';
 import { Guard } from '../../serving/guard.ts';
 import { NO_LOG } from '../../serving/log.ts';
@@ -11,6 +12,7 @@ import { PredictionLog } from '../../serving/prediction-log.ts';
 import { Shadow } from '../../serving/shadow.ts';
 import type { MirrorJob } from '../../serving/shadow.ts';
 import { ControlPlane, SPEC } from './control-plane.ts';
+import { fakeModel } from './fake-model.ts';
 import { GatewayFixture, eventually } from './gateway-fixture.ts';
 import type { Client } from './gateway-fixture.ts';
 import type { VersionDescriptor } from '../../domain/registry/index.ts';
@@ -93,30 +95,67 @@ describe('gateway: shadow', () => {
 });
 
 describe('shadow queue', () => {
-  function parts(run: () => Promise<ModelOutput>): { shadow: Shadow; job: MirrorJob; dropped: () => number } {
+  interface Parts {
+    readonly shadow: Shadow;
+    readonly job: MirrorJob;
+    readonly dropped: () => number;
+    readonly reasons: Set<string>;
+    readonly tally: ArmTally;
+  }
+  const half = (rows: number, score = 0.5): ModelOutput => ({
+    labels: new BigInt64Array(rows).fill(1n),
+    scores: new Float32Array(rows).fill(score),
+  });
+
+  function parts(
+    run: () => Promise<ModelOutput>,
+    {
+      underPressure = (): boolean => false,
+      again = (_: Float32Array, rows: number) => Promise.resolve(half(rows)),
+      scoreTolerance = 0,
+    } = {},
+  ): Parts {
     let dropped = 0;
-    const metrics = { ...NO_METRICS, shadowDropped: () => void (dropped += 1) };
+    const reasons = new Set<string>();
+    const metrics = {
+      ...NO_METRICS,
+      shadowDropped(_: string, reason: string) {
+        dropped += 1;
+        reasons.add(reason);
+      },
+    };
     const { sink } = new ControlPlane();
     const guard = new Guard({ gatewayId: 'g', sink, clock: systemClock, metrics, log: NO_LOG });
     const predictions = new PredictionLog();
-    const shadow = new Shadow({ clock: systemClock, guard, predictions, metrics, log: NO_LOG });
+    const shadow = new Shadow({
+      clock: systemClock,
+      guard,
+      predictions,
+      metrics,
+      log: NO_LOG,
+      underPressure,
+    });
     const book = new TallyBook();
-    book.enter([{ endpoint: 'toy', generation: 1, arm: 'shadow', version: 'v' }], 0);
+    const of = { endpoint: 'toy', generation: 1, version: 'v' };
+    book.enter([{ ...of, arm: 'shadow' } as const, { ...of, arm: 'champion' } as const], 0);
+    const tally = book.of(1, 'shadow')!;
     const job: MirrorJob = {
-      spec: SPEC,
-      arm: {
-        version: 'v',
-        session: { placement: 'worker', run, retire: () => Promise.resolve() },
-        tally: book.of(1, 'shadow')!,
+      spec: { ...SPEC, scoreTolerance },
+      arm: { version: 'v', session: fakeModel(run, 'worker'), tally, exposure: null },
+      champion: {
+        version: 'c',
+        session: fakeModel(again),
+        tally: book.of(1, 'champion')!,
+        exposure: null,
       },
       exposure: { breaker: createBreaker(), leaseUntilMs: Infinity, withdrawn: false },
       features: new Float32Array(3),
       rows: 1,
-      scores: new Float32Array([0.5]),
+      answer: half(1),
       overheadMs: 0,
       predictionId: 'p',
     };
-    return { shadow, job, dropped: () => dropped };
+    return { shadow, job, dropped: () => dropped, reasons, tally };
   }
 
   it('is bounded: a shadow that hangs loses copies, counted, and one run is under way at a time', async () => {
@@ -129,6 +168,42 @@ describe('shadow queue', () => {
     await new Promise((resolve) => setTimeout(resolve, 20));
     assert.equal(runs, 1);
     assert.equal(dropped(), 1000 - 256);
+  });
+
+  it('is the first to give way: under pressure it drops what waits and what comes, and counts it', async () => {
+    let pressure = false;
+    const { shadow, job, dropped, reasons } = parts(() => new Promise(() => {}), {
+      underPressure: () => pressure,
+    });
+    for (let i = 0; i < 10; i += 1) shadow.offer(job);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    pressure = true;
+    shadow.offer(job);
+    assert.equal(dropped(), 9 + 1, 'the one under way is not counted');
+    assert.deepEqual([...reasons], ['pressure']);
+  });
+
+  it('lets a pair diverge only beyond what the champion differs from itself in a batch of another size', async () => {
+    const sizes: number[] = [];
+    const again = (features: Float32Array, rows: number): Promise<ModelOutput> => {
+      sizes.push(rows);
+      assert.equal(features.length, 3 * rows);
+      return Promise.resolve(half(rows, 0.501));
+    };
+    for (const [score, diverged] of [
+      [0.5005, 0],
+      [0.502, 1],
+    ] as const) {
+      const { shadow, job, tally } = parts(() => Promise.resolve(half(1, score)), { again });
+      shadow.offer(job);
+      await eventually(() => tally.pairs === 1, 'the pair is compared');
+      assert.equal(tally.diverged, diverged, `a difference of ${score - 0.5}`);
+    }
+    assert.deepEqual(sizes, [8, 8]);
+    const exact = parts(() => Promise.resolve(half(1, 0.5005)));
+    exact.shadow.offer(exact.job);
+    await eventually(() => exact.tally.pairs === 1, 'the pair is compared');
+    assert.equal(exact.tally.diverged, 1, 'without noise and tolerance every difference counts');
   });
 
   it('runs nothing in the turn of the event loop in which the answer leaves', async () => {

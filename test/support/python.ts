@@ -2,19 +2,30 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { projectRoot } from '../../platform/root.ts';
 
-let made: Promise<string> | null = null;
+const made = new Map<string, Promise<string>>();
 
 /**
  * A Python that has `test/requirements.txt` (NumPy, SciPy, model-signing): the independent implementations that tests
  * compare with. Made once in the user's cache folder, with progress on stderr; see `make_venv.py`.
  */
 export function scipyPython(): Promise<string> {
-  const support = join(projectRoot(), 'test');
-  made ??= runPython('python3', [
-    join(support, 'support', 'make_venv.py'),
-    join(support, 'requirements.txt'),
-  ]).then((output) => output.trim());
-  return made;
+  return pythonWith('requirements.txt');
+}
+
+/** A Python that has Triton's client for the V2 protocol over HTTP. */
+export function tritonClientPython(): Promise<string> {
+  return pythonWith('requirements-tritonclient.txt');
+}
+
+function pythonWith(requirements: string): Promise<string> {
+  const folder = join(projectRoot(), 'test');
+  let python = made.get(requirements);
+  if (python === undefined) {
+    const args = [join(folder, 'support', 'make_venv.py'), join(folder, requirements)];
+    python = runPython('python3', args).then((output) => output.trim());
+    made.set(requirements, python);
+  }
+  return python;
 }
 
 /**

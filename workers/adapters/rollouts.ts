@@ -5,7 +5,8 @@ import type { OwnerLiveness } from '../../activities/observe.ts';
 import type { RolloutOwnership } from '../../activities/rollout-ownership.ts';
 import { SlipwayError } from '../../domain/errors.ts';
 import type { Logger } from '../../platform/telemetry/logger.ts';
-import { rolloutWorkflowId } from '../../workflows/messages.ts';
+import type { ExperimentName } from '../../activities/experiment-ports.ts';
+import { experimentWorkflowId, rolloutWorkflowId } from '../../workflows/messages.ts';
 
 /** Well inside a quarter of the shortest lease (5 s), which is how often the lease is renewed. */
 const ANSWER_MS = 1000;
@@ -67,4 +68,18 @@ export function createRolloutOwnership(client: Client): RolloutOwnership {
       });
     },
   };
+}
+
+/** @throws UNAVAILABLE when Temporal does not answer */
+export async function isExperimentRunning(
+  client: Client,
+  { endpoint, name }: ExperimentName,
+): Promise<boolean> {
+  try {
+    const { status } = await client.workflow.getHandle(experimentWorkflowId(endpoint, name)).describe();
+    return status.name === 'RUNNING';
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return false;
+    throw new SlipwayError('UNAVAILABLE', 'Temporal does not answer', { cause: error });
+  }
 }

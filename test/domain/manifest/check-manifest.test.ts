@@ -5,7 +5,7 @@ import { describe, it } from 'mocha';
 import { checkManifest } from '../../../domain/manifest/check-manifest.ts';
 import type { ManifestContext } from '../../../domain/manifest/check-manifest.ts';
 import type { ManifestDocument } from '../../../domain/manifest/manifest-document.ts';
-import { manifestSample, manifestWith } from '../../api/manifest-sample.ts';
+import { manifestSample, manifestWith, onlineManifestSample } from '../../api/manifest-sample.ts';
 
 const context: ManifestContext = {
   trainers: ['gbt', 'mlp'],
@@ -82,6 +82,48 @@ describe('rules of a manifest that no schema can say', () => {
       assert.match(found?.reason ?? 'no problem there', reason);
     });
   }
+
+  /** The same, on the sample with serving settings and feature views. */
+  const servingMatrix: readonly (readonly [string, unknown, string, RegExp])[] = [
+    ['/spec/serving/deadline', '0ms', '/spec/serving/deadline', /at least 1ms/],
+    ['/spec/serving/deadline', '2m', '/spec/serving/deadline', /at most 60s/],
+    ['/spec/serving/log/features', ['user_email'], '/spec/serving/log/features/0', /only declared features/],
+    ['/spec/serving/log/features', ['vicprice', 'vicprice'], '/spec/serving/log/features/1', /there already/],
+    ['/spec/serving/backend/remote/url', 'ftp://host/x', '/spec/serving/backend/remote/url', /http/],
+    [
+      '/spec/serving/backend/remote/url',
+      'http://a:b@host',
+      '/spec/serving/backend/remote/url',
+      /credentials/,
+    ],
+    ['/spec/serving/backend/remote/url', 'http://', '/spec/serving/backend/remote/url', /http/],
+    ['/spec/serving/backend/remote/model', 'a/../b', '/spec/serving/backend/remote/model', /letters/],
+    ['/spec/serving/backend/remote/model', 'm-{digest}', '/spec/serving/backend/remote/model', /\{version\}/],
+    ['/spec/featureViews/1/name', 'demand', '/spec/featureViews/1/name', /there already/],
+    ['/spec/featureViews/0/entity', 'nswprice', '/spec/featureViews/0/entity', /also a feature/],
+    ['/spec/featureViews/0/entity', 'features', '/spec/featureViews/0/entity', /input with the columns/],
+    ['/spec/featureViews/0/ttl', '0s', '/spec/featureViews/0/ttl', /at least 1ms/],
+    ['/spec/features/1/online/view', 'nope', '/spec/features/1/online/view', /known: demand, prices/],
+    ['/spec/featureViews', undefined, '/spec/features/1/online/view', /none is declared/],
+    ['/spec/features/1/online/default', undefined, '/spec/features/1/online/default', /is required/],
+    ['/spec/features/1/online/onMissing', 'fail', '/spec/features/1/online/default', /never be used/],
+    ['/spec/features/1/online/onMissing', undefined, '/spec/features/1/online/default', /never be used/],
+    ['/spec/features/1/max', 0.4, '/spec/features/1/online/default', /between min and max/],
+    ['/spec/features/2/online/maxStale', undefined, '/spec/features/2/online/maxStale', /is required/],
+    ['/spec/features/2/online/maxStale', '0s', '/spec/features/2/online/maxStale', /at least 1ms/],
+    ['/spec/features/2/online/onMissing', 'fail', '/spec/features/2/online/maxStale', /only for onMissing/],
+  ];
+  for (const [path, value, at, reason] of servingMatrix) {
+    it(`serving: ${path} = ${JSON.stringify(value) ?? 'absent'} is refused at ${at}`, () => {
+      const document = manifestWith(path, value, onlineManifestSample()) as ManifestDocument;
+      const found = checkManifest(document, context).find((problem) => problem.path === at);
+      assert.match(found?.reason ?? 'no problem there', reason);
+    });
+  }
+
+  it('serving settings and feature views that are right have no problem', () => {
+    assert.deepEqual(checkManifest(onlineManifestSample(), context), []);
+  });
 
   it('finds all problems in one go', () => {
     const document = manifestWith('/spec/target', 'nswprice') as { spec: Record<string, unknown> };

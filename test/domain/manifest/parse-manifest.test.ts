@@ -3,7 +3,8 @@ import { describe, it } from 'mocha';
 
 import type { ManifestDocument } from '../../../domain/manifest/manifest-document.ts';
 import { parseManifest } from '../../../domain/manifest/parse-manifest.ts';
-import { manifestSample, manifestWith } from '../../api/manifest-sample.ts';
+import { completeManifest } from '../../../domain/manifest/serving-spec.ts';
+import { manifestSample, manifestWith, onlineManifestSample } from '../../api/manifest-sample.ts';
 
 describe('from the manifest as written to the manifest as read', () => {
   it('durations become seconds and nothing is lost', () => {
@@ -34,6 +35,48 @@ describe('from the manifest as written to the manifest as read', () => {
     assert.equal(manifest.rollout.guardForSeconds, 86_400);
     assert.equal('shadow' in manifest.rollout, false);
     assert.equal(manifest.approval.validSeconds, 604_800);
+  });
+
+  it('serving settings and feature views are read with their units', () => {
+    const manifest = parseManifest(onlineManifestSample());
+    assert.deepEqual(manifest.serving, {
+      deadlineMs: 200,
+      maxBatchRows: 32,
+      log: { features: ['nswprice'] },
+      backend: { kind: 'remote', url: 'https://triton.internal:8000/base', model: 'elec2-{version}' },
+    });
+    assert.deepEqual(manifest.featureViews, [
+      { name: 'demand', entity: 'region', ttlMs: 3_600_000 },
+      { name: 'prices', entity: 'region', ttlMs: 500 },
+    ]);
+    assert.deepEqual(
+      manifest.features.map(({ online }) => online),
+      [
+        undefined,
+        { view: 'demand', feature: 'nswdemand', onMissing: 'default', default: 0.5 },
+        { view: 'prices', feature: 'vic', onMissing: 'stale', maxStaleMs: 600_000 },
+      ],
+    );
+    const bare = { view: 'demand' };
+    const [, column] = parseManifest(
+      manifestWith('/spec/features/1/online', bare, onlineManifestSample()) as ManifestDocument,
+    ).features;
+    assert.equal(column?.online?.onMissing, 'fail', 'a column that is missing is never made up unasked');
+  });
+
+  it('a manifest without them, also one that an earlier Slipway stored, means the defaults', () => {
+    const manifest = parseManifest(manifestSample());
+    assert.deepEqual(manifest.serving, {
+      deadlineMs: 1000,
+      maxBatchRows: 64,
+      log: { features: [] },
+      backend: { kind: 'onnx' },
+    });
+    assert.deepEqual(manifest.featureViews, []);
+    const { serving: _serving, featureViews: _views, ...stored } = manifest;
+    assert.deepEqual(completeManifest(stored), manifest);
+    const online = parseManifest(onlineManifestSample());
+    assert.deepEqual(completeManifest(online), online, 'what is there stays');
   });
 
   it('the same document in another order of members is the same manifest', () => {

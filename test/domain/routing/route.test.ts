@@ -12,6 +12,7 @@ const empty: Route = {
   champion: 'A',
   candidate: null,
   standby: null,
+  experiment: null,
 };
 
 const version = fc.constantFrom('A', 'B', 'C');
@@ -29,6 +30,16 @@ const change: fc.Arbitrary<RouteChange> = fc.oneof(
   fc.record({ kind: fc.constant('restore' as const) }),
   fc.record({ kind: fc.constant('rollback' as const), version, standbyUntilMs: fc.constant(9) }),
   fc.record({ kind: fc.constant('bootstrap' as const), version }),
+  fc.array(version, { minLength: 2, maxLength: 3 }).map((versions) => ({
+    kind: 'experiment' as const,
+    experiment: {
+      name: 'x',
+      arms: versions.map((digest, i) => ({ name: `arm-${i}`, version: digest })),
+      sticky: true,
+      salt: 's',
+      leaseMs: 5000,
+    },
+  })),
 );
 
 function follow(route: Route, next: RouteChange): Route {
@@ -46,6 +57,14 @@ describe('route changes', () => {
       fc.property(fc.array(change, { maxLength: 30 }), (changes) => {
         const route = changes.reduce(follow, empty);
         assert.ok(['A', 'B', 'C'].includes(route.champion));
+        if (route.experiment !== null) {
+          assert.equal(route.candidate, null, 'a rollout ends the experiment');
+          const { arms } = route.experiment;
+          assert.ok(
+            arms.some((arm) => arm.version === route.champion),
+            'the champion is one of the arms',
+          );
+        }
         if (route.candidate === null) return;
         assert.notEqual(route.candidate.version, route.champion);
         assert.ok(route.candidate.weightBp >= 0 && route.candidate.weightBp <= 10_000);

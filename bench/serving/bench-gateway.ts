@@ -1,0 +1,56 @@
+/** The whole gateway as the benchmarks run it: real models and signatures, metrics, 1 % of traces, prediction log. */
+import { startTelemetry } from '../../platform/telemetry/index.ts';
+import { servedTensors } from '../../domain/registry/served-tensors.ts';
+import type { VersionDescriptor } from '../../domain/registry/index.ts';
+import { NO_LOG } from '../../serving/log.ts';
+import { createGatewayMetrics } from '../../serving/telemetry/otel-metrics.ts';
+import { createGatewayTracer } from '../../serving/telemetry/otel-tracer.ts';
+import type { GatewayMetrics } from '../../serving/metrics.ts';
+import type { RouteWish } from '../../test/serving/control-plane.ts';
+import { GatewayFixture } from '../../test/serving/gateway-fixture.ts';
+import type { Client } from '../../test/serving/gateway-fixture.ts';
+
+export interface BenchGateway {
+  readonly fixture: GatewayFixture;
+  readonly client: Client;
+  readonly champion: VersionDescriptor;
+  readonly port: number;
+  /** Another version of the same model. */
+  candidate(): Promise<VersionDescriptor>;
+  route(wish: Omit<RouteWish, 'spec' | 'champion'>): void;
+}
+
+/** A benchmark process ends with the one that forked it. */
+export async function startBenchGateway(
+  model: Uint8Array,
+  columns: number,
+  changedMetrics: Partial<GatewayMetrics> = {},
+): Promise<BenchGateway> {
+  const fixture = await GatewayFixture.create();
+  process.once('disconnect', () => void fixture.remove().then(() => process.exit(0)));
+  const tensors = servedTensors(columns);
+  const features = Array.from({ length: columns }, (_, i) => ({ name: `f${i}` }));
+  const champion = await fixture.version(model, { tensors });
+  const route = (wish: Omit<RouteWish, 'spec' | 'champion'>): void => {
+    fixture.control.route({ champion, spec: { features }, ...wish });
+  };
+  route({});
+  const telemetry = startTelemetry({ service: 'bench', otlpEndpoint: undefined, sampleRatio: 0.01 });
+  const client = await fixture.start({
+    metrics: { ...createGatewayMetrics(telemetry), ...changedMetrics },
+    tracer: createGatewayTracer(telemetry.tracer),
+    settings: { pollMs: 1000, flushMs: 1000, acknowledgeMs: 1000 },
+    log: {
+      ...NO_LOG,
+      error: (fields: object, message: string) => console.error(message, fields),
+    },
+  });
+  return {
+    fixture,
+    client,
+    champion,
+    port: Number(new URL(client.url).port),
+    candidate: () => fixture.version(model, { tensors, note: 'candidate' }),
+    route,
+  };
+}
