@@ -5,6 +5,7 @@
 export { domainErrors, toFailure } from './edge.ts';
 export { createEvaluationActivities } from './evaluation.ts';
 export { createExperimentActivities } from './experiments.ts';
+export { createObserveExperimentActivities } from './observe-experiment.ts';
 export { createObserveActivities } from './observe.ts';
 export { createRegistryActivities } from './registry.ts';
 export { createReleaseActivities } from './release.ts';

@@ -91,7 +91,7 @@ export function createObserveActivities({
           candidate: addCounts(counts.candidate, windows.candidate),
         };
         const segment: Segment = {
-          share: input.share,
+          share: shareOf(input, counts),
           champion: withLabels(counts.champion, labels.champion),
           candidate: withLabels(counts.candidate, labels.candidate),
         };
@@ -142,6 +142,19 @@ export function createObserveActivities({
 }
 
 export type ObserveActivities = ReturnType<typeof createObserveActivities>;
+
+/**
+ * A canary's share is what the route says, and the judge looks whether it got it. Copies for a shadow are dropped first
+ * when a gateway is short of time, which says nothing about either version: its share is what it received. Were the
+ * route's taken, a shadow that lost half of its copies would seem to fail half as often.
+ */
+function shareOf(
+  { kind, share }: ObserveInput,
+  { champion, candidate }: { readonly champion: ArmCounts; readonly candidate: ArmCounts },
+): number {
+  if (kind === 'canary' || candidate.requests === 0) return share;
+  return candidate.requests / (champion.requests + candidate.requests);
+}
 
 function withLabels(
   counts: ArmCounts,

@@ -5,9 +5,11 @@ import { Client, Connection } from '@temporalio/client';
 import {
   createAuditLog,
   createEvidenceSink,
+  createExperimentRegistry,
   createModelStore,
   createNotifications,
   createReleaseRegistry,
+  createRewardSink,
   createRouteFeed,
   createRouteRegistry,
   createTokenStore,
@@ -28,6 +30,7 @@ import { keepCheckpoints } from './audit-checkpoints.ts';
 import { installedTrainers } from './installed-trainers.ts';
 import type { ApiPorts } from './ports.ts';
 import { keepStarting } from './release-starter.ts';
+import { createTemporalExperiments } from './temporal-experiments.ts';
 import { createTemporalReleases } from './temporal-releases.ts';
 import { ensureTokens } from './token-file.ts';
 import { createVersionVerifier } from './version-verifier.ts';
@@ -81,6 +84,9 @@ const ports: ApiPorts = {
     now: () => systemClock.now(),
   }),
   labels: createEvidenceSink(db),
+  experiments: createExperimentRegistry(db),
+  experimentRuns: createTemporalExperiments(client),
+  rewards: createRewardSink(db),
   audit: {
     list: (query) => audit.list(query),
     async verify() {

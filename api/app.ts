@@ -12,6 +12,7 @@ import { sendProblem } from './problem.ts';
 import { observeRequests } from './request-telemetry.ts';
 import type { ApiInstance } from './routes/api-instance.ts';
 import { auditRoutes } from './routes/audit.ts';
+import { experimentRoutes } from './routes/experiments.ts';
 import { healthRoutes } from './routes/health.ts';
 import { labelRoutes } from './routes/labels.ts';
 import { modelRoutes } from './routes/models.ts';
@@ -62,6 +63,7 @@ export async function createApi({ ports, logger, telemetry }: ApiOptions): Promi
   releaseRoutes(app, ports);
   versionRoutes(app, ports);
   labelRoutes(app, ports);
+  experimentRoutes(app, ports);
   auditRoutes(app, ports);
   openapiRoute(app);
   return app;

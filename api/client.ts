@@ -7,11 +7,15 @@ import { randomUUID } from 'node:crypto';
 import type { Problem } from '../domain/errors.ts';
 import { SlipwayError, isErrorCode } from '../domain/errors.ts';
 import type { ReleaseParameters, Release } from '../domain/release/release.ts';
-import type { ApprovalAnswer, RollbackResult } from '../workflows/messages.ts';
+import type { ExperimentSnapshot, OffPolicyResult } from '../domain/experiments/index.ts';
+import type { ApprovalAnswer, ExperimentRunView, RollbackResult } from '../workflows/messages.ts';
 import type { AuditRow } from '../domain/registry/audit-chain.ts';
+import type { ExperimentDetail } from './experiment-detail.ts';
+import type { RewardReceipt } from './experiment-ports.ts';
 import type { AppliedModel, LabelReceipt } from './ports.ts';
 import type { AuditVerdict } from './schemas/audit.ts';
 import type { ProblemDocument } from './schemas/common.ts';
+import type { ListedExperiment } from './schemas/experiment.ts';
 import type { ModelStatus, ModelSummary } from './schemas/model.ts';
 import type { AcceptedRelease, ReleaseDetail } from './schemas/release.ts';
 import type { LineageChain, Verification, VersionDetail, VersionSummary } from './schemas/version.ts';
@@ -29,6 +33,14 @@ export interface LabelInput {
   readonly label: 0 | 1;
   /** ISO 8601 */
   readonly observedAt: string;
+}
+
+export interface RewardInput {
+  readonly predictionId: string;
+  /** From 0 to 1. */
+  readonly reward: number;
+  /** ISO 8601; now without it. */
+  readonly observedAt?: string;
 }
 
 type CommandPath = 'pause' | 'resume' | 'skip-step' | 'abort' | 'promote-now';
@@ -66,6 +78,18 @@ export interface ApiClient {
   verify(digest: string): Promise<Verification>;
   revoke(digest: string, reason: string): Promise<{ readonly digest: string; readonly revoked: true }>;
   labels(labels: readonly LabelInput[]): Promise<LabelReceipt>;
+  startExperiment(model: string, name: string): Promise<ExperimentRunView>;
+  stopExperiment(model: string, name: string, reason: string): Promise<ExperimentRunView>;
+  experiments(model?: string): Promise<readonly ListedExperiment[]>;
+  experiment(model: string, name: string): Promise<ExperimentDetail>;
+  experimentHistory(model: string, name: string, limit?: number): Promise<readonly ExperimentSnapshot[]>;
+  /** `shares`: arm → percent. */
+  evaluatePolicy(
+    model: string,
+    name: string,
+    shares: Readonly<Record<string, number>>,
+  ): Promise<OffPolicyResult>;
+  rewards(rewards: readonly RewardInput[]): Promise<RewardReceipt>;
   audit(query?: { readonly stream?: string; readonly limit?: number }): Promise<readonly AuditRow[]>;
   verifyAudit(): Promise<AuditVerdict>;
 }
@@ -94,11 +118,33 @@ export function createApiClient(options: ApiClientOptions): ApiClient {
     verify: (digest) => post(`/v1/versions/${name(digest)}/verify`),
     revoke: (digest, reason) => post(`/v1/versions/${name(digest)}/revoke`, { reason }),
     labels: (labels) => post('/v1/labels', { labels }),
+    startExperiment: (model, experiment) => post(`${experimentPath(model, experiment)}/start`),
+    stopExperiment: (model, experiment, reason) =>
+      post(`${experimentPath(model, experiment)}/stop`, { reason }),
+    experiments: async (model) =>
+      (
+        await get<{ experiments: readonly ListedExperiment[] }>(
+          `/v1/experiments?${search(model === undefined ? {} : { model })}`,
+        )
+      ).experiments,
+    experiment: (model, experiment) => get(experimentPath(model, experiment)),
+    experimentHistory: async (model, experiment, limit = 100) =>
+      (
+        await get<{ snapshots: readonly ExperimentSnapshot[] }>(
+          `${experimentPath(model, experiment)}/history?${search({ limit })}`,
+        )
+      ).snapshots,
+    evaluatePolicy: (model, experiment, shares) =>
+      post(`${experimentPath(model, experiment)}/evaluate`, { shares }),
+    rewards: (rewards) => post('/v1/rewards', { rewards }),
     audit: async (query = {}) =>
       (await get<{ rows: readonly AuditRow[] }>(`/v1/audit?${search(query)}`)).rows,
     verifyAudit: () => get('/v1/audit/verify'),
   };
 }
+
+const experimentPath = (model: string, experiment: string): string =>
+  `/v1/models/${encodeURIComponent(model)}/experiments/${encodeURIComponent(experiment)}`;
 
 function search(query: object): string {
   return new URLSearchParams(
@@ -189,3 +235,6 @@ function refusal(status: number, answer: unknown, path: string): SlipwayError {
 export type { ModelStatus, ModelSummary } from './schemas/model.ts';
 export type { ReleaseDetail } from './schemas/release.ts';
 export type { LineageChain } from './schemas/version.ts';
+export type { ExperimentSnapshot, OffPolicyResult } from '../domain/experiments/index.ts';
+export type { ExperimentDetail } from './experiment-detail.ts';
+export type { ListedExperiment } from './schemas/experiment.ts';

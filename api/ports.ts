@@ -14,6 +14,7 @@ import type {
   RollbackInput,
   RollbackResult,
 } from '../workflows/messages.ts';
+import type { ExperimentReader, ExperimentRuns, RewardSink } from './experiment-ports.ts';
 
 export type Role = 'viewer' | 'engineer' | 'approver' | 'operator' | 'admin' | 'service';
 
@@ -198,6 +199,9 @@ export interface ApiPorts {
   readonly versions: VersionReader;
   readonly verifier: VersionVerifier;
   readonly labels: LabelSink;
+  readonly experiments: ExperimentReader;
+  readonly experimentRuns: ExperimentRuns;
+  readonly rewards: RewardSink;
   readonly audit: AuditReader;
   readonly workflows: ReleaseWorkflows;
   readonly dataFiles: DataFiles;

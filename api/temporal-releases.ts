@@ -156,7 +156,7 @@ async function rollBack(client: Client, input: RollbackInput): Promise<RollbackR
   }
 }
 
-function domainError(error: unknown, what: string): SlipwayError {
+export function domainError(error: unknown, what: string): SlipwayError {
   if (error instanceof SlipwayError) return error;
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     if (cause instanceof ApplicationFailure && isErrorCode(cause.type)) {
@@ -187,7 +187,7 @@ function domainError(error: unknown, what: string): SlipwayError {
 }
 
 function ended(cause: unknown): SlipwayError {
-  return new SlipwayError('WRONG_PHASE', 'the release is not running: it has ended, or has not started yet', {
+  return new SlipwayError('WRONG_PHASE', 'it is not running: it has ended, or has not started yet', {
     cause,
   });
 }

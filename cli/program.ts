@@ -5,6 +5,7 @@ import { applyCommand } from './commands/apply.ts';
 import { auditCommands } from './commands/audit.ts';
 import { demoCommand } from './commands/demo.ts';
 import { doctorCommand } from './commands/doctor.ts';
+import { experimentCommands } from './commands/experiment.ts';
 import { gatewayCommand } from './commands/gateway.ts';
 import { modelCommands } from './commands/model.ts';
 import { predictionCommands } from './commands/predictions.ts';
@@ -40,6 +41,7 @@ ${EXIT_CODES_HELP}`,
   applyCommand(program, context);
   releaseCommands(program, context);
   modelCommands(program, context);
+  experimentCommands(program, context);
   versionCommands(program, context);
   auditCommands(program, context);
   predictionCommands(program, context);

@@ -1,6 +1,7 @@
 /** Experiments: their beginning and end, and the snapshots by which they go on. */
 import { and, asc, desc, eq, gte, sql } from 'drizzle-orm';
 import type { ExperimentName, ExperimentStore, OpenExperiment } from '../activities/experiment-ports.ts';
+import type { ExperimentReader, StoredExperiment } from '../api/experiment-ports.ts';
 import { SlipwayError } from '../domain/errors.ts';
 import {
   advanceExperiment,
@@ -9,13 +10,8 @@ import {
   EXPERIMENT_OUTCOMES,
   startExperiment,
 } from '../domain/experiments/index.ts';
-import type {
-  ExperimentOutcome,
-  ExperimentPlan,
-  ExperimentSnapshot,
-  LoggedDecision,
-} from '../domain/experiments/index.ts';
-import type { Digest, Route, RouteExperimentArm } from '../domain/routing/route.ts';
+import type { ExperimentPlan, ExperimentSnapshot } from '../domain/experiments/index.ts';
+import type { Digest, Route } from '../domain/routing/route.ts';
 import type { Allocation } from '../serving/ports.ts';
 import { createAliasStore } from './aliases.ts';
 import { appendAudit } from './audit.ts';
@@ -24,39 +20,12 @@ import type { Database, Executor, Transaction } from './database.ts';
 import { CHANNELS } from './listen.ts';
 import { createModelStore } from './models.ts';
 import { joinRewards, tallyRewards } from './reward-join.ts';
-import type { RewardTally } from './reward-join.ts';
 import { armWindows, guardTrips, predictions } from './schema/evidence.ts';
 import { experiments, experimentSnapshots, rewardCounts } from './schema/experiments.ts';
 import { asStored, storedChoice } from './stored-value.ts';
 import { createVersionRegistry, versionNotFound } from './versions.ts';
 
-export interface StoredExperiment extends ExperimentName {
-  readonly plan: ExperimentPlan;
-  readonly arms: readonly RouteExperimentArm[];
-  readonly generation: number;
-  readonly outcome: ExperimentOutcome | null;
-  readonly reason: string | null;
-  readonly winner: string | null;
-  readonly startedBy: string;
-  readonly startedAtMs: number;
-  readonly endedAtMs: number | null;
-}
-
-export interface ExperimentRegistry extends ExperimentStore {
-  /** Newest first. */
-  list(endpoint?: string): Promise<readonly StoredExperiment[]>;
-  /** @throws EXPERIMENT_NOT_FOUND */
-  get(name: ExperimentName): Promise<StoredExperiment>;
-  /** Newest first, at most `limit`. */
-  snapshots(name: ExperimentName, limit: number): Promise<readonly ExperimentSnapshot[]>;
-  tally(experiment: StoredExperiment): Promise<RewardTally>;
-  /** Decisions of each arm under each snapshot. */
-  decisionsBySnapshot(
-    experiment: StoredExperiment,
-  ): Promise<readonly { readonly sharesBp: readonly number[]; readonly decisions: readonly number[] }[]>;
-  /** Decisions with a counted reward and their propensities, the newest first. */
-  logged(experiment: StoredExperiment, limit: number): Promise<readonly LoggedDecision[]>;
-}
+export interface ExperimentRegistry extends ExperimentStore, ExperimentReader {}
 
 type ExperimentRow = typeof experiments.$inferSelect;
 type SnapshotRow = typeof experimentSnapshots.$inferSelect;
@@ -73,7 +42,8 @@ export function createExperimentRegistry(db: Database): ExperimentRegistry {
       return plan;
     },
 
-    hasBegun: (name) => db.read(async (orm) => (await orm.select().from(experiments).where(isIt(name))).length > 0),
+    hasBegun: (name) =>
+      db.read(async (orm) => (await orm.select().from(experiments).where(isIt(name))).length > 0),
 
     resolve: (endpoint, reference) => resolve(db, endpoint, reference),
     open: (experiment) => db.transaction((tx) => open(tx, experiment)),
@@ -113,9 +83,7 @@ export function createExperimentRegistry(db: Database): ExperimentRegistry {
   };
 }
 
-function createReader(
-  db: Database,
-): Pick<ExperimentRegistry, 'list' | 'get' | 'snapshots' | 'tally' | 'decisionsBySnapshot' | 'logged'> {
+function createReader(db: Database): ExperimentReader {
   return {
     async list(endpoint) {
       const rows = await db.read((orm) =>
@@ -182,7 +150,9 @@ function createReader(
       );
       return rows.flatMap(({ arm, propensity, reward, context }) => {
         const index = plan.arms.findIndex((one) => arm === `exp:${one.name}`);
-        return index < 0 ? [] : [{ arm: index, propensity, reward, ...(context === null ? {} : { context }) }];
+        return index < 0
+          ? []
+          : [{ arm: index, propensity, reward, ...(context === null ? {} : { context }) }];
       });
     },
   };
@@ -193,7 +163,10 @@ async function resolve(db: Database, endpoint: string, reference: string): Promi
   if (alias === undefined && !/^(sha256:)?[0-9a-f]{12,64}$/.test(reference)) throw versionNotFound(reference);
   const { version, revoked } = await createVersionRegistry(db).find(alias?.digest ?? reference);
   if (version.model !== endpoint) {
-    throw new SlipwayError('INVALID_REQUEST', `${reference} is a version of ${version.model}, not ${endpoint}`);
+    throw new SlipwayError(
+      'INVALID_REQUEST',
+      `${reference} is a version of ${version.model}, not ${endpoint}`,
+    );
   }
   if (revoked) throw new SlipwayError('VERSION_REVOKED', `${version.digest} has been revoked`);
   return version.digest;
@@ -319,7 +292,10 @@ export async function readAllocation(
   { endpoint, generation, experiment }: Route,
 ): Promise<Allocation | null> {
   if (experiment === null) return null;
-  const [row] = await executor.select().from(experiments).where(isIt({ endpoint, name: experiment.name }));
+  const [row] = await executor
+    .select()
+    .from(experiments)
+    .where(isIt({ endpoint, name: experiment.name }));
   if (row === undefined || row.generation !== generation || row.outcome !== null) return null;
   const snapshot = await newest(executor, row);
   return {
@@ -351,7 +327,13 @@ function notDeclared(endpoint: string, name: string, declared: readonly Experime
   );
 }
 
-function toExperiment({ runId: _runId, outcome, startedAt, endedAt, ...row }: ExperimentRow): StoredExperiment {
+function toExperiment({
+  runId: _runId,
+  outcome,
+  startedAt,
+  endedAt,
+  ...row
+}: ExperimentRow): StoredExperiment {
   return {
     ...row,
     outcome: outcome === null ? null : storedChoice(EXPERIMENT_OUTCOMES, outcome, 'experiments.outcome'),

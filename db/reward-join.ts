@@ -7,6 +7,7 @@
  */
 import { sql } from 'drizzle-orm';
 import type { SQL } from 'drizzle-orm';
+import type { RewardTally } from '../api/experiment-ports.ts';
 import type { ExperimentPlan, JoinedGroup } from '../domain/experiments/index.ts';
 import { rowsOf } from './database.ts';
 import type { Executor, Transaction } from './database.ts';
@@ -95,21 +96,13 @@ function closed(request: JoinRequest): SQL {
     from (${decisions(request, due)}) d left join ${rewards} r using (prediction_id)`;
 }
 
-/** What has happened to an experiment's rewards altogether. */
-export interface RewardTally {
-  readonly received: number;
-  readonly counted: number;
-  readonly late: number;
-  readonly invalid: number;
-  /** Stored, and not yet looked at. */
-  readonly waiting: number;
-  readonly duplicate: number;
-  readonly conflicting: number;
-}
-
 export async function tallyRewards(
   orm: Executor,
-  { endpoint, name, plan }: { readonly endpoint: string; readonly name: string; readonly plan: ExperimentPlan },
+  {
+    endpoint,
+    name,
+    plan,
+  }: { readonly endpoint: string; readonly name: string; readonly plan: ExperimentPlan },
 ): Promise<RewardTally> {
   const [row] = await rowsOf<RewardTally>(
     orm,

@@ -1,32 +1,11 @@
 /** Rewards of callers: stored as they come, once for each prediction; joined to decisions by `reward-join.ts`. */
 import { sql } from 'drizzle-orm';
+import type { RewardReceipt, RewardRow, RewardSink } from '../api/experiment-ports.ts';
 import { SlipwayError } from '../domain/errors.ts';
 import type { Problem } from '../domain/errors.ts';
 import { rowsOf } from './database.ts';
 import type { Database, Transaction } from './database.ts';
 import { rewardRepeats, rewards } from './schema/experiments.ts';
-
-export interface RewardRow {
-  readonly predictionId: string;
-  /** In [0, 1]. */
-  readonly reward: number;
-  readonly observedAtMs: number;
-}
-
-/** Every row is counted in exactly one of these. */
-export interface RewardReceipt {
-  /** Stored; it counts once its decision is known and its window was kept. */
-  readonly accepted: number;
-  /** The same reward was there already. */
-  readonly duplicate: number;
-  /** Another reward was there already; the first one stands. */
-  readonly conflicting: number;
-}
-
-export interface RewardSink {
-  /** @throws INVALID_REQUEST that names the row */
-  addRewards(rows: readonly RewardRow[]): Promise<RewardReceipt>;
-}
 
 export function createRewardSink(db: Database): RewardSink {
   return {

@@ -68,7 +68,11 @@ export class AnswerRecorder {
     if (outcome === 'expired') return;
     const { tally } = arm;
     const row = { predictionId, endpoint: by.endpoint, generation, arm: tally.arm, version, atMs };
-    predictions.add(experiment === null ? row : { ...row, ...inExperiment(picked, experiment) }, rows, output);
+    predictions.add(
+      experiment === null ? row : { ...row, ...inExperiment(picked, experiment) },
+      rows,
+      output,
+    );
   }
 }
 

@@ -15,6 +15,7 @@ import { homeLayout } from '../platform/home.ts';
 import { startLifecycle } from '../platform/lifecycle.ts';
 import { projectRoot } from '../platform/root.ts';
 import { createLogger, METRICS_CONTENT_TYPE, startTelemetry } from '../platform/telemetry/index.ts';
+import { createLoopProbe } from './admission/index.ts';
 import { openRedisStore } from './features/index.ts';
 import type { OnlineStore } from './features/index.ts';
 import { createGateway, DEFAULT_SETTINGS } from './gateway.ts';
@@ -74,6 +75,7 @@ const gateway = createGateway({
   sink: createEvidenceSink(db),
   registry: createGatewayRegistry(db),
   clock: systemClock,
+  loopProbe: createLoopProbe(),
   rng: Math.random,
   onlineStore,
   features,

@@ -5,8 +5,8 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '../platform/clock.ts';
 import { Acknowledger } from './acknowledger.ts';
-import { Admission, BackPressure, createLoopProbe } from './admission/index.ts';
-import type { AdmissionSettings } from './admission/index.ts';
+import { Admission, BackPressure } from './admission/index.ts';
+import type { AdmissionSettings, LoopProbe } from './admission/index.ts';
 import { AnswerRecorder } from './answer-recorder.ts';
 import { FEATURE_SETTINGS, OnlineFeatures } from './features/index.ts';
 import type { FeatureSettings, OnlineStore } from './features/index.ts';
@@ -19,6 +19,7 @@ import { createInference } from './inference.ts';
 import type { GatewayLog } from './log.ts';
 import type { GatewayMetrics } from './metrics.ts';
 import { createModelLoader } from './models/load-model.ts';
+import type { LoadModel } from './models/load-model.ts';
 import type { RemoteSettings } from './models/load-remote.ts';
 import type { EvidenceSink, GatewayRegistry, RouteFeed } from './ports.ts';
 import { SegmentLog } from './prediction-log/index.ts';
@@ -44,6 +45,8 @@ export interface GatewayOptions {
   readonly rng: () => number;
   readonly metrics: GatewayMetrics;
   readonly admission?: Partial<AdmissionSettings>;
+  /** Closed with the gateway. */
+  readonly loopProbe: LoopProbe;
   readonly tracer: GatewayTracer;
   readonly log: GatewayLog;
   /** Where online features are; absent, an endpoint that needs them refuses its requests. */
@@ -113,96 +116,12 @@ export interface Gateway {
 
 export function createGateway(options: GatewayOptions): Gateway {
   const settings: GatewaySettings = { ...DEFAULT_SETTINGS, ...options.settings };
-  const { gatewayId, stateFolder, clock, rng, metrics, tracer, log, sink, registry, version } = options;
-  const guard = new Guard({ gatewayId, sink, clock, metrics, log });
-  const predictions = new PredictionLog();
-  const bootId = randomUUID();
-  const { onlineStore: store, predictionLog } = options;
-  const features =
-    store === undefined
-      ? null
-      : new OnlineFeatures({
-          store,
-          metrics,
-          log,
-          clock,
-          rng,
-          settings: { ...FEATURE_SETTINGS, ...options.features },
-        });
-  const segments =
-    predictionLog === undefined
-      ? null
-      : new SegmentLog({ ...predictionLog, gatewayId, bootId, clock, metrics, log });
-  const recorder = new AnswerRecorder({ guard, predictions, metrics, clock });
-  const admission = new Admission({
-    clock,
-    rng,
-    probe: createLoopProbe(),
-    metrics,
-    ...(options.admission !== undefined && { settings: options.admission }),
-  });
-  const backPressure = new BackPressure(admission, () => clock.monotonic());
-  const underPressure = (): boolean => admission.underPressure;
-  const shadow = new Shadow({ clock, guard, predictions, metrics, log, underPressure });
-  const { blobRoot, trustedKeysFolder } = options;
-  const { inlineCreateMs, inlineRunMs, runTimeoutMs } = settings;
-  const limits = { inlineCreateMs, inlineRunMs };
+  const { gatewayId, registry, metrics, log } = options;
   let acknowledger: Acknowledger | null = null;
   const stopping = new AbortController();
-  const follower = new RouteFollower({
-    feed: options.feed,
-    gatewayId,
-    load: createModelLoader({
-      blobRoot,
-      trustedKeysFolder,
-      limits,
-      runTimeoutMs,
-      clock,
-      remote: settings.remote,
-    }),
-    routeFile: routeFilePath(stateFolder, gatewayId),
-    pollMs: settings.pollMs,
-    maxRows: settings.maxRows,
-    features,
-    segments,
-    observe: (endpoint, digest) => traceBatches(metrics.batches(endpoint, digest), tracer, endpoint, digest),
-    guard,
-    clock,
-    metrics,
-    log,
-    onChange: () => acknowledger?.changed(),
-  });
+  const parts = assemble(options, settings, () => acknowledger?.changed());
+  const { server, follower, admission, backPressure, flusher, features, segments, shadow } = parts;
   const { endpoints } = follower;
-  metrics.watch({
-    lookups: features?.counters ?? null,
-    endpoints: () => [...endpoints.values()].map((endpoint) => endpoint.reading()),
-  });
-  const flusher = new Flusher({
-    gatewayId,
-    bootId,
-    sink,
-    predictions,
-    guard,
-    cut: () => [...endpoints.values()].flatMap(({ tallies }) => tallies.cut(clock.now())),
-    intervalMs: settings.flushMs,
-    metrics,
-    log,
-  });
-  const server = createHttpServer({
-    endpoints,
-    isReady: () => follower.ready,
-    admission,
-    backPressure,
-    infer: createInference({ clock, rng, newId: randomUUID, recorder, metrics, log }),
-    shadow,
-    maxBodyBytes: settings.maxBodyBytes,
-    modelControl: options.modelControl ?? false,
-    version,
-    clock,
-    metrics,
-    tracer,
-    log,
-  });
 
   return {
     server,
@@ -241,6 +160,107 @@ export function createGateway(options: GatewayOptions): Gateway {
       }
     },
   };
+}
+
+interface Parts extends OptionalParts {
+  readonly server: Server;
+  readonly follower: RouteFollower;
+  readonly admission: Admission;
+  readonly backPressure: BackPressure;
+  readonly flusher: Flusher;
+  readonly shadow: Shadow;
+}
+
+function assemble(options: GatewayOptions, settings: GatewaySettings, onChange: () => void): Parts {
+  const { gatewayId, clock, rng, metrics, tracer, log, sink, version } = options;
+  const bootId = randomUUID();
+  const optional = optionalParts(options, bootId);
+  const guard = new Guard({ gatewayId, sink, clock, metrics, log });
+  const predictions = new PredictionLog();
+  const recorder = new AnswerRecorder({ guard, predictions, metrics, clock });
+  const admission = new Admission({
+    clock,
+    rng,
+    probe: options.loopProbe,
+    metrics,
+    ...(options.admission !== undefined && { settings: options.admission }),
+  });
+  const backPressure = new BackPressure(admission, () => clock.monotonic());
+  const underPressure = (): boolean => admission.underPressure;
+  const shadow = new Shadow({ clock, guard, predictions, metrics, log, underPressure });
+  const follower = new RouteFollower({
+    ...optional,
+    feed: options.feed,
+    gatewayId,
+    load: modelLoader(options, settings),
+    routeFile: routeFilePath(options.stateFolder, gatewayId),
+    pollMs: settings.pollMs,
+    maxRows: settings.maxRows,
+    observe: (endpoint, digest) => traceBatches(metrics.batches(endpoint, digest), tracer, endpoint, digest),
+    guard,
+    clock,
+    metrics,
+    log,
+    onChange,
+  });
+  const { endpoints } = follower;
+  metrics.watch({
+    lookups: optional.features?.counters ?? null,
+    endpoints: () => [...endpoints.values()].map((endpoint) => endpoint.reading()),
+  });
+  const flusher = new Flusher({
+    gatewayId,
+    bootId,
+    sink,
+    predictions,
+    guard,
+    cut: () => [...endpoints.values()].flatMap(({ tallies }) => tallies.cut(clock.now())),
+    intervalMs: settings.flushMs,
+    metrics,
+    log,
+  });
+  const server = createHttpServer({
+    endpoints,
+    isReady: () => follower.ready,
+    admission,
+    backPressure,
+    infer: createInference({ clock, rng, newId: randomUUID, recorder, metrics, log }),
+    shadow,
+    maxBodyBytes: settings.maxBodyBytes,
+    modelControl: options.modelControl ?? false,
+    version,
+    clock,
+    metrics,
+    tracer,
+    log,
+  });
+  return { ...optional, server, follower, admission, backPressure, flusher, shadow };
+}
+
+interface OptionalParts {
+  readonly features: OnlineFeatures | null;
+  readonly segments: SegmentLog | null;
+}
+
+function optionalParts(options: GatewayOptions, bootId: string): OptionalParts {
+  const { onlineStore: store, predictionLog, gatewayId, clock, rng, metrics, log } = options;
+  const settings = { ...FEATURE_SETTINGS, ...options.features };
+  return {
+    features: store === undefined ? null : new OnlineFeatures({ store, metrics, log, clock, rng, settings }),
+    segments:
+      predictionLog === undefined
+        ? null
+        : new SegmentLog({ ...predictionLog, gatewayId, bootId, clock, metrics, log }),
+  };
+}
+
+function modelLoader(
+  { blobRoot, trustedKeysFolder, clock }: GatewayOptions,
+  settings: GatewaySettings,
+): LoadModel {
+  const { inlineCreateMs, inlineRunMs, runTimeoutMs, remote } = settings;
+  const limits = { inlineCreateMs, inlineRunMs };
+  return createModelLoader({ blobRoot, trustedKeysFolder, limits, runTimeoutMs, clock, remote });
 }
 
 /** @returns false when the gateway was stopped meanwhile. */

@@ -72,16 +72,121 @@ interface Run {
 }
 
 export function createInference(options: InferenceOptions): Infer {
-  const { clock, rng, newId, recorder, metrics, log } = options;
+  const inference = new Inference(options);
+  return (call) => inference.answer(call);
+}
+
+class Inference {
+  readonly #options: InferenceOptions;
+
+  constructor(options: InferenceOptions) {
+    this.#options = options;
+  }
+
+  async answer(call: InferCall): Promise<Answer> {
+    const { endpoint, pinned, ticket } = call;
+    const { contract, joiner } = endpoint.inputs;
+    const request = parseInferRequest(call.body, call.headerLength, contract);
+    ticket.shorten(request.timeoutMicros);
+    if (!ticket.lower(priorityOfParameter(request.priority))) throw noRoom();
+    const joined =
+      contract.entities.length === 0 ? null : await join(joiner, request, call, this.#options.clock);
+    if (pinned !== null) return this.#pinned(call, pinned, request, joined);
+    // Read after the body and the features have come, so that no request runs on a route that was replaced meanwhile.
+    const route = endpoint.serving;
+    if (route === null) throw notReady(endpoint.name);
+    return this.#routed(call, route, request, joined);
+  }
+
+  /** By request of the caller, outside of every rollout: no evidence, no prediction row, no mirror. */
+  async #pinned(
+    call: InferCall,
+    version: Digest,
+    request: InferRequest,
+    joined: JoinedFeatures,
+  ): Promise<Answer> {
+    const { metrics, newId } = this.#options;
+    const { endpoint, span, startedMs } = call;
+    const session = endpoint.session(version);
+    const generation = endpoint.serving?.generation ?? 0;
+    if (session === null) throw notReady(endpoint.name);
+    const by = {
+      endpoint: endpoint.name,
+      version,
+      arm: 'pinned',
+      generation,
+      predictionId: newId(),
+    } as const;
+    span.routed(by.endpoint, version, 'pinned', generation);
+    const { output, outcome, unavailable, endedMs } = await this.#run(session, request, by, call);
+    const latencyMs = endedMs - startedMs;
+    metrics.prediction(by.endpoint, version, 'pinned', outcome, latencyMs);
+    session.statistics.recordRequest(outcome === 'ok', Math.round(latencyMs * 1e6));
+    return { by, result: unavailable ?? resultOf(by, request, output, outcome, joined), mirror: null };
+  }
+
+  async #routed(
+    call: InferCall,
+    route: ServingRoute,
+    request: InferRequest,
+    joined: JoinedFeatures,
+  ): Promise<Answer> {
+    const { clock, rng, newId, recorder } = this.#options;
+    const { endpoint, span, startedMs } = call;
+    const { rows } = request;
+    const now = clock.monotonic();
+    const picked = pickArm(route, request.unit ?? call.unit, request.features, now, rng);
+    const { arm } = picked;
+    const mirrorTo = arm === route.champion ? pickMirror(route, now, rng) : null;
+    // The session may take the array away.
+    const { logsFeatures } = endpoint.inputs;
+    const copy = mirrorTo !== null || logsFeatures ? request.features.slice() : null;
+    const by: AnsweredBy = {
+      endpoint: endpoint.name,
+      version: arm.version,
+      arm: arm.tally.arm as AnswerArm,
+      generation: route.generation,
+      predictionId: newId(),
+    };
+    span.routed(by.endpoint, by.version, by.arm, by.generation);
+    const kept = { rows, features: logsFeatures ? copy : null, statuses: joined?.codes ?? null };
+    let ran: Run;
+    try {
+      ran = await this.#run(arm.session, request, by, call);
+    } catch (error) {
+      if (error instanceof SlipwayError && error.code === 'DEADLINE_EXCEEDED') {
+        const latencyMs = clock.monotonic() - startedMs;
+        recorder.record(endpoint, picked, by, { ...kept, output: null, outcome: 'expired', latencyMs });
+      }
+      throw error;
+    }
+    const { output, outcome, unavailable, endedMs } = ran;
+    const latencyMs = endedMs - startedMs;
+    recorder.record(endpoint, picked, by, { ...kept, output, outcome, latencyMs });
+    const result = unavailable ?? resultOf(by, request, output, outcome, joined);
+    if (mirrorTo === null || copy === null || route.candidate === null) return { by, result, mirror: null };
+    const mirror: MirrorJob = {
+      spec: endpoint.spec,
+      arm: mirrorTo,
+      champion: arm,
+      exposure: route.candidate.exposure,
+      features: copy,
+      rows,
+      answer: output,
+      overheadMs: latencyMs - (endedMs - ran.startedMs),
+      predictionId: by.predictionId,
+    };
+    return { by, result, mirror };
+  }
 
   /** @throws SlipwayError when the request left the queue, or the version was taken away: no fault of the model */
-  const run = async (
+  async #run(
     session: BatchedModel,
     request: InferRequest,
     by: AnsweredBy,
-    call: InferCall,
-  ): Promise<Run> => {
-    const { ticket, span } = call;
+    { ticket, span }: InferCall,
+  ): Promise<Run> {
+    const { clock, log } = this.#options;
     const startedMs = clock.monotonic();
     if (span.recording) ticket.span = span;
     const ended = (
@@ -107,100 +212,7 @@ export function createInference(options: InferenceOptions): Infer {
       const isAway = error instanceof SlipwayError && error.code === 'REMOTE_UNAVAILABLE';
       return ended(null, 'error', isAway ? error : null);
     }
-  };
-
-  /** By request of the caller, outside of every rollout: no evidence, no prediction row, no mirror. */
-  const answerPinned = async (
-    call: InferCall,
-    version: Digest,
-    request: InferRequest,
-    joined: JoinedFeatures,
-  ): Promise<Answer> => {
-    const { endpoint, span, startedMs } = call;
-    const session = endpoint.session(version);
-    const generation = endpoint.serving?.generation ?? 0;
-    if (session === null) throw notReady(endpoint.name);
-    const by = {
-      endpoint: endpoint.name,
-      version,
-      arm: 'pinned',
-      generation,
-      predictionId: newId(),
-    } as const;
-    span.routed(by.endpoint, version, 'pinned', generation);
-    const { output, outcome, unavailable, endedMs } = await run(session, request, by, call);
-    const latencyMs = endedMs - startedMs;
-    metrics.prediction(by.endpoint, version, 'pinned', outcome, latencyMs);
-    session.statistics.recordRequest(outcome === 'ok', Math.round(latencyMs * 1e6));
-    return { by, result: unavailable ?? resultOf(by, request, output, outcome, joined), mirror: null };
-  };
-
-  const answerRouted = async (
-    call: InferCall,
-    route: ServingRoute,
-    request: InferRequest,
-    joined: JoinedFeatures,
-  ): Promise<Answer> => {
-    const { endpoint, span, startedMs } = call;
-    const { rows } = request;
-    const now = clock.monotonic();
-    const picked = pickArm(route, request.unit ?? call.unit, request.features, now, rng);
-    const { arm } = picked;
-    const mirrorTo = arm === route.champion ? pickMirror(route, now, rng) : null;
-    // The session may take the array away.
-    const { logsFeatures } = endpoint.inputs;
-    const copy = mirrorTo !== null || logsFeatures ? request.features.slice() : null;
-    const by: AnsweredBy = {
-      endpoint: endpoint.name,
-      version: arm.version,
-      arm: arm.tally.arm as AnswerArm,
-      generation: route.generation,
-      predictionId: newId(),
-    };
-    span.routed(by.endpoint, by.version, by.arm, by.generation);
-    const kept = { rows, features: logsFeatures ? copy : null, statuses: joined?.codes ?? null };
-    let ran: Run;
-    try {
-      ran = await run(arm.session, request, by, call);
-    } catch (error) {
-      if (error instanceof SlipwayError && error.code === 'DEADLINE_EXCEEDED') {
-        const latencyMs = clock.monotonic() - startedMs;
-        recorder.record(endpoint, picked, by, { ...kept, output: null, outcome: 'expired', latencyMs });
-      }
-      throw error;
-    }
-    const { output, outcome, unavailable, endedMs } = ran;
-    const latencyMs = endedMs - startedMs;
-    recorder.record(endpoint, picked, by, { ...kept, output, outcome, latencyMs });
-    const result = unavailable ?? resultOf(by, request, output, outcome, joined);
-    if (mirrorTo === null || copy === null || route.candidate === null) return { by, result, mirror: null };
-    const mirror: MirrorJob = {
-      spec: endpoint.spec,
-      arm: mirrorTo,
-      champion: arm,
-      exposure: route.candidate.exposure,
-      features: copy,
-      rows,
-      answer: output,
-      overheadMs: latencyMs - (endedMs - ran.startedMs),
-      predictionId: by.predictionId,
-    };
-    return { by, result, mirror };
-  };
-
-  return async (call) => {
-    const { endpoint, pinned, ticket } = call;
-    const { contract, joiner } = endpoint.inputs;
-    const request = parseInferRequest(call.body, call.headerLength, contract);
-    ticket.shorten(request.timeoutMicros);
-    if (!ticket.lower(priorityOfParameter(request.priority))) throw noRoom();
-    const joined = contract.entities.length === 0 ? null : await join(joiner, request, call, clock);
-    if (pinned !== null) return answerPinned(call, pinned, request, joined);
-    // Read after the body and the features have come, so that no request runs on a route that was replaced meanwhile.
-    const route = endpoint.serving;
-    if (route === null) throw notReady(endpoint.name);
-    return answerRouted(call, route, request, joined);
-  };
+  }
 }
 
 async function join(

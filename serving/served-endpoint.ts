@@ -103,7 +103,8 @@ export class ServedEndpoint {
     this.#settle();
     while (this.#serving === null && !this.#unloaded) {
       const state = this.#host.state(this.#latest.route.champion);
-      if (state.state === 'refused') throw new SlipwayError('MODEL_LOAD_FAILED', `${state.code}: ${state.message}`);
+      if (state.state === 'refused')
+        throw new SlipwayError('MODEL_LOAD_FAILED', `${state.code}: ${state.message}`);
       await new Promise<void>((resolve) => {
         this.#settled.push(resolve);
       });

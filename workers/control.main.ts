@@ -2,6 +2,7 @@
 import {
   createExperimentActivities,
   createObserveActivities,
+  createObserveExperimentActivities,
   createRegistryActivities,
   createReleaseActivities,
   createRolloutOwnershipActivities,
@@ -75,6 +76,10 @@ await run({
       routes,
       rollouts: createRolloutOwnership(client),
       isExperimentRunning: (name) => isExperimentRunning(client, name),
+    }),
+    ...createObserveExperimentActivities({
+      experiments: createExperimentRegistry(db),
+      routes,
       owners: createOwnerLiveness(client, logger),
       clock,
       pulse: activityPulse,

@@ -5,6 +5,7 @@
 import { proxyActivities } from '@temporalio/workflow';
 import type { EvaluationActivities } from '../activities/evaluation.ts';
 import type { ExperimentActivities } from '../activities/experiments.ts';
+import type { ObserveExperimentActivities } from '../activities/observe-experiment.ts';
 import type { ObserveActivities } from '../activities/observe.ts';
 import type { RegistryActivities } from '../activities/registry.ts';
 import type { ReleaseActivities } from '../activities/release.ts';
@@ -105,7 +106,7 @@ export const experimentRegistry = proxyActivities<
  * An experiment may last for weeks. A look every five seconds may join 100,000 rewards, so it may take a while; a worker
  * that is silent for longer than that is dead.
  */
-export const experimentObservation = proxyActivities<Pick<ExperimentActivities, 'observeExperiment'>>({
+export const experimentObservation = proxyActivities<ObserveExperimentActivities>({
   taskQueue: TASK_QUEUES.control,
   startToCloseTimeout: '7d',
   heartbeatTimeout: '20s',

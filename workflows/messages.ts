@@ -155,7 +155,7 @@ export interface ExperimentRunView {
 
 export const stopExperimentUpdate = defineUpdate<ExperimentRunView, [OperatorRequest]>('stopExperiment');
 /** Answers when the arms have their shares. */
-export const awaitExperimentUpdate = defineUpdate<ExperimentRunView, []>('awaitExperiment');
+export const awaitExperimentUpdate = defineUpdate<ExperimentRunView>('awaitExperiment');
 export const getExperimentQuery = defineQuery<ExperimentRunView>('getExperiment');
 
 /** Keeps a route guard quiet, and lets it go. */

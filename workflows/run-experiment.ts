@@ -13,7 +13,8 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { ExperimentEnd, PreparedExperiment } from '../activities/experiments.ts';
+import type { PreparedExperiment } from '../activities/experiments.ts';
+import type { ExperimentEnd } from '../activities/observe-experiment.ts';
 import { SlipwayError } from '../domain/errors.ts';
 import {
   experimentBookkeeping,
@@ -38,7 +39,9 @@ export async function runExperiment(input: ExperimentInput): Promise<ExperimentR
   const { endpoint, name } = input;
   const run = new Experiment(input);
   setHandler(getExperimentQuery, () => run.view());
-  setHandler(awaitExperimentUpdate, () => run.begun(), { description: 'waits until the arms have their shares' });
+  setHandler(awaitExperimentUpdate, () => run.begun(), {
+    description: 'waits until the arms have their shares',
+  });
   setHandler(stopExperimentUpdate, (request: OperatorRequest) => run.stop(request), {
     description: 'ends it; the champion answers everything',
     validator: (_request: OperatorRequest) => orFail(() => run.requireStoppable()),
@@ -124,7 +127,9 @@ class Experiment {
       { summary: `versions for the arms of ${name}` },
       [{ endpoint, name }],
     );
-    const { epoch } = await traffic.beginRollout.executeWithOptions({ summary: `take ${endpoint}` }, [endpoint]);
+    const { epoch } = await traffic.beginRollout.executeWithOptions({ summary: `take ${endpoint}` }, [
+      endpoint,
+    ]);
     this.epoch = epoch;
     const generation = await this.route(prepared, epoch);
     const { plan, arms } = prepared;
@@ -141,7 +146,10 @@ class Experiment {
     ]);
   }
 
-  private async route({ plan, arms, generation: expected }: PreparedExperiment, epoch: number): Promise<number> {
+  private async route(
+    { plan, arms, generation: expected }: PreparedExperiment,
+    epoch: number,
+  ): Promise<number> {
     const { endpoint, name, actor } = this.input;
     const { runId } = workflowInfo();
     const experiment = {

@@ -134,9 +134,7 @@ const ExperimentSchema = strict({
   }),
   metric: Type.Optional(
     strict({
-      kind: Type.Optional(
-        oneOf(['conversion', 'reward'], { default: EXPERIMENT_DEFAULTS.metric.kind }),
-      ),
+      kind: Type.Optional(oneOf(['conversion', 'reward'], { default: EXPERIMENT_DEFAULTS.metric.kind })),
       absent: Type.Optional(oneOf(['unknown', 'zero'], { default: EXPERIMENT_DEFAULTS.metric.absent })),
     }),
   ),

@@ -53,6 +53,15 @@ const RouteSchema = Type.Unsafe<Route>(
       }),
     ),
     standby: nullable(strict({ version: DigestSchema, untilMs: UnixMs })),
+    experiment: nullable(
+      strict({
+        name: Type.String(),
+        arms: Type.Array(strict({ name: Type.String(), version: DigestSchema })),
+        sticky: Type.Boolean(),
+        salt: Type.String(),
+        leaseMs: Type.Integer(),
+      }),
+    ),
   }),
 );
 

@@ -80,7 +80,9 @@ async function serve(): Promise<void> {
 
 function classesOf(mix: Readonly<Record<string, number>>): LoadClass[] {
   return Object.entries(mix).map(([name, share]) => ({
-    ...{ name, share, deadlineMs },
+    name,
+    share,
+    deadlineMs,
     headers: { 'x-priority': name },
   }));
 }
@@ -113,8 +115,15 @@ async function main(): Promise<void> {
   ): Promise<PhaseResult[]> =>
     runLoad(
       {
-        ...{ port, connections, phases, body, path: '/v2/models/toy/infer', contentType: 'application/json' },
-        ...{ users: 64, seed: 7, classes: classesOf(mix) },
+        port,
+        connections,
+        phases,
+        body,
+        path: '/v2/models/toy/infer',
+        contentType: 'application/json',
+        users: 64,
+        seed: 7,
+        classes: classesOf(mix),
       },
       LOAD_CORE,
     );

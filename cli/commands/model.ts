@@ -69,10 +69,16 @@ function showModel(output: Output, { name, champion, route, gateways, running }:
   output.line(`  champion    ${champion ?? 'none yet'}`);
   if (route !== null) {
     output.line(`  generation  ${route.generation}`);
-    const { candidate, standby } = route;
+    const { candidate, standby, experiment } = route;
     if (candidate !== null) {
       const share = `${candidate.weightBp / 100} % of traffic, ${candidate.mirrorBp / 100} % mirrored`;
       output.line(`  candidate   ${candidate.version} (${share})`);
+    }
+    if (experiment !== null) {
+      const arms = experiment.arms.map((arm) => arm.name).join(', ');
+      output.line(
+        `  experiment  ${experiment.name}: arms ${arms} (slipway experiment show ${name} ${experiment.name})`,
+      );
     }
     if (standby !== null) output.line(`  standby     ${standby.version}`);
   }

@@ -3,7 +3,16 @@
  * refuse updates only.
  */
 import { sql } from 'drizzle-orm';
-import { check, doublePrecision, index, integer, jsonb, pgTable, primaryKey, text } from 'drizzle-orm/pg-core';
+import {
+  check,
+  doublePrecision,
+  index,
+  integer,
+  jsonb,
+  pgTable,
+  primaryKey,
+  text,
+} from 'drizzle-orm/pg-core';
 import { counter, digest, instant, writtenAt } from './columns.ts';
 
 /** One row per flush makes a flush exactly-once, whatever it carried. */
@@ -46,7 +55,10 @@ export const armWindows = pgTable(
     }),
     // How long a gateway has been silent is asked each second.
     index('arm_windows_newest').on(table.endpoint, table.generation, table.gatewayId, table.receivedAt),
-    check('arm_windows_arm', sql`${table.arm} in ('champion', 'canary', 'shadow') or ${table.arm} like 'exp:%'`),
+    check(
+      'arm_windows_arm',
+      sql`${table.arm} in ('champion', 'canary', 'shadow') or ${table.arm} like 'exp:%'`,
+    ),
     check(
       'arm_windows_counts',
       sql`least(${table.requests}, ${table.errors}, ${table.slow}, ${table.invalid}, ${table.diverged}, ${table.pairs}, ${table.latencyMicros}) >= 0`,
@@ -78,11 +90,18 @@ export const predictions = pgTable(
     primaryKey({ columns: [table.predictionId, table.arm] }),
     index('predictions_by_generation').on(table.endpoint, table.generation),
     // Rewards are joined by what has arrived since the last look, absent ones by when their window closes.
-    index('predictions_of_experiment').on(table.endpoint, table.experiment, table.receivedAt).where(sql`${table.experiment} is not null`),
-    index('predictions_by_window').on(table.endpoint, table.experiment, table.at).where(sql`${table.experiment} is not null`),
+    index('predictions_of_experiment')
+      .on(table.endpoint, table.experiment, table.receivedAt)
+      .where(sql`${table.experiment} is not null`),
+    index('predictions_by_window')
+      .on(table.endpoint, table.experiment, table.at)
+      .where(sql`${table.experiment} is not null`),
     check('predictions_experiment', sql`(${table.experiment} is null) = (${table.propensity} is null)`),
     check('predictions_propensity', sql`${table.propensity} > 0 and ${table.propensity} <= 1`),
-    check('predictions_arm', sql`${table.arm} in ('champion', 'canary', 'shadow') or ${table.arm} like 'exp:%'`),
+    check(
+      'predictions_arm',
+      sql`${table.arm} in ('champion', 'canary', 'shadow') or ${table.arm} like 'exp:%'`,
+    ),
   ],
 );
 

@@ -3,7 +3,16 @@
  * that both tables are insert-only and "counted once" is a primary key.
  */
 import { sql } from 'drizzle-orm';
-import { check, doublePrecision, index, integer, jsonb, pgTable, primaryKey, text } from 'drizzle-orm/pg-core';
+import {
+  check,
+  doublePrecision,
+  index,
+  integer,
+  jsonb,
+  pgTable,
+  primaryKey,
+  text,
+} from 'drizzle-orm/pg-core';
 import type { ArmEvidence, ExperimentPlan, PolicyState } from '../../domain/experiments/index.ts';
 import type { RouteExperimentArm } from '../../domain/routing/route.ts';
 import { counter, instant, writtenAt } from './columns.ts';

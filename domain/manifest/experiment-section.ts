@@ -137,6 +137,7 @@ function checkMembers(
   }
   if (algorithm !== 'linucb') return;
   policy.context?.forEach((name, index) => {
-    if (!features.includes(name)) report(`${at}/policy/context/${index}`, `${name} is no feature of this model`);
+    if (!features.includes(name))
+      report(`${at}/policy/context/${index}`, `${name} is no feature of this model`);
   });
 }

@@ -1,4 +1,5 @@
 /** Traces, metrics and logs, the same in every process. */
+export type { HotHistograms, HotSeries } from './hot-histogram.ts';
 export { createInstruments } from './instruments.ts';
 export type { Instruments, MetricRow } from './instruments.ts';
 export { createLogger } from './logger.ts';

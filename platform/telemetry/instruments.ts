@@ -2,6 +2,7 @@
  * Metrics as a table: one row says name, kind, labels and meaning, and the instruments are made from it, so that
  * `docs/reference/metrics.md` can be held against the rows by a test.
  */
+import type { HotHistogram, HotHistograms } from './hot-histogram.ts';
 import type { Counter, Gauge, Histogram, Meter, Observable } from '@opentelemetry/api';
 
 export interface MetricRow {
@@ -12,6 +13,8 @@ export interface MetricRow {
   readonly meaning: string;
   /** Read when somebody asks, from numbers that are kept anyway. */
   readonly observed?: true;
+  /** Recorded with every request or run: a `HotHistogram`. */
+  readonly hot?: true;
   /** Upper bounds of a histogram. */
   readonly buckets?: readonly number[];
 }
@@ -23,14 +26,20 @@ interface ByKind {
 }
 
 export type Instruments<T extends Readonly<Record<string, MetricRow>>> = {
-  readonly [K in keyof T]: T[K] extends { readonly observed: true } ? Observable : ByKind[T[K]['kind']];
+  readonly [K in keyof T]: T[K] extends { readonly observed: true }
+    ? Observable
+    : T[K] extends { readonly hot: true }
+      ? HotHistogram
+      : ByKind[T[K]['kind']];
 };
 
 export function createInstruments<const T extends Readonly<Record<string, MetricRow>>>(
   meter: Meter,
+  histograms: HotHistograms,
   table: T,
 ): Instruments<T> {
-  const made = Object.entries(table).map(([key, row]) => [key, create(meter, row)]);
+  const rows: [string, MetricRow][] = Object.entries(table);
+  const made = rows.map(([key, row]) => [key, row.hot ? histograms.create(row) : create(meter, row)]);
   return Object.fromEntries(made) as Instruments<T>;
 }
 

@@ -15,6 +15,7 @@ import {
   ParentBasedSampler,
   TraceIdRatioBasedSampler,
 } from '@opentelemetry/sdk-trace-base';
+import { HotHistograms } from './hot-histogram.ts';
 import type { SpanProcessor } from '@opentelemetry/sdk-trace-base';
 import { NodeTracerProvider } from '@opentelemetry/sdk-trace-node';
 
@@ -31,6 +32,8 @@ export const METRICS_CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 export interface Telemetry {
   readonly tracer: Tracer;
   readonly meter: Meter;
+  /** For what happens with every request. */
+  readonly histograms: HotHistograms;
   readonly resource: Resource;
   /** Absent when spans go nowhere. */
   readonly spanProcessor: SpanProcessor | undefined;
@@ -55,7 +58,8 @@ export function startTelemetry({ service, otlpEndpoint, sampleRatio }: Telemetry
   // Registers the context manager (AsyncLocalStorage) and the W3C propagators as well.
   tracerProvider.register();
 
-  const prometheus = new PrometheusExporter({ preventServerStart: true });
+  const histograms = new HotHistograms();
+  const prometheus = new PrometheusExporter({ preventServerStart: true, metricProducers: [histograms] });
   const serializer = new PrometheusSerializer();
   const meterProvider = new MeterProvider({ resource, readers: [prometheus] });
   metrics.setGlobalMeterProvider(meterProvider);
@@ -63,6 +67,7 @@ export function startTelemetry({ service, otlpEndpoint, sampleRatio }: Telemetry
   return {
     tracer: trace.getTracer('slipway'),
     meter: metrics.getMeter('slipway'),
+    histograms,
     resource,
     spanProcessor,
     async metricsText() {

@@ -12,5 +12,6 @@ export type { AdmissionMetrics, AdmissionState, ShedReason } from './admission-m
 export { AdmissionTicket } from './admission-ticket.ts';
 export { BackPressure } from './back-pressure.ts';
 export { createLoopProbe } from './loop-probe.ts';
+export type { LoopProbe, LoopSample } from './loop-probe.ts';
 export { priorityOfParameter } from './priority.ts';
 export { watchCaller } from './watch-caller.ts';

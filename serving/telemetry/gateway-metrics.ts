@@ -15,12 +15,14 @@ const ARM = [...VERSION, 'arm', 'outcome'] as const;
 export const GATEWAY_METRICS = {
   predictions: {
     name: 'slipway_gateway_predictions',
+    observed: true,
     kind: 'counter',
     labels: ARM,
     meaning: 'predictions; `outcome` is `ok`, `error` or `invalid`',
   },
   latency: {
     name: 'slipway_gateway_latency_seconds',
+    hot: true,
     kind: 'histogram',
     labels: ARM,
     meaning: 'time in the gateway from the headers of the request to the answer',
@@ -34,6 +36,7 @@ export const GATEWAY_METRICS = {
   },
   queue: {
     name: 'slipway_gateway_queue_seconds',
+    hot: true,
     kind: 'histogram',
     labels: VERSION,
     meaning: 'wait of the oldest request of a batch for the model',
@@ -41,6 +44,7 @@ export const GATEWAY_METRICS = {
   },
   batchRows: {
     name: 'slipway_gateway_batch_rows',
+    hot: true,
     kind: 'histogram',
     labels: [...VERSION, 'placement'],
     meaning: 'rows of one run of a model',
@@ -48,6 +52,7 @@ export const GATEWAY_METRICS = {
   },
   runTime: {
     name: 'slipway_gateway_run_seconds',
+    hot: true,
     kind: 'histogram',
     labels: [...VERSION, 'placement'],
     meaning: 'one run of a model',
@@ -55,6 +60,7 @@ export const GATEWAY_METRICS = {
   },
   dispatches: {
     name: 'slipway_gateway_dispatches',
+    observed: true,
     kind: 'counter',
     labels: [...VERSION, 'reason'],
     meaning:
@@ -177,6 +183,7 @@ export const GATEWAY_METRICS = {
   },
   predictedWait: {
     name: 'slipway_gateway_predicted_wait_seconds',
+    hot: true,
     kind: 'histogram',
     labels: ['endpoint'],
     meaning: 'time to the answer as expected at admission, of answered requests',
@@ -184,6 +191,7 @@ export const GATEWAY_METRICS = {
   },
   actualWait: {
     name: 'slipway_gateway_actual_wait_seconds',
+    hot: true,
     kind: 'histogram',
     labels: ['endpoint'],
     meaning: 'the same as it turned out',

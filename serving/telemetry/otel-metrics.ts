@@ -1,7 +1,7 @@
 /** The gateway's metrics in OpenTelemetry. */
-import type { Attributes, BatchObservableResult, Meter } from '@opentelemetry/api';
+import type { BatchObservableResult, Meter } from '@opentelemetry/api';
 import { METRICS_CONTENT_TYPE, createInstruments } from '../../platform/telemetry/index.ts';
-import type { Instruments, Telemetry } from '../../platform/telemetry/index.ts';
+import type { HotSeries, Instruments, Telemetry } from '../../platform/telemetry/index.ts';
 import type { AdmissionMetrics } from '../admission/index.ts';
 import type { BatchObserver } from '../batching/batch-observer.ts';
 import type { FeatureMetrics } from '../features/index.ts';
@@ -13,26 +13,34 @@ type GatewayInstruments = Instruments<typeof GATEWAY_METRICS>;
 
 export function createGatewayMetrics({
   meter,
+  histograms,
   metricsText,
-}: Pick<Telemetry, 'meter' | 'metricsText'>): GatewayMetrics {
-  const of = createInstruments(meter, GATEWAY_METRICS);
-  // The same few combinations come again and again; new attribute objects per request would be most of the cost.
-  const attributes = new Map<string, Attributes>();
-  const labelled = (endpoint: string, version: string, arm: string, outcome: string): Attributes => {
-    const key = `${endpoint} ${version} ${arm} ${outcome}`;
-    let found = attributes.get(key);
-    if (found === undefined) attributes.set(key, (found = { endpoint, version, arm, outcome }));
-    return found;
-  };
+}: Pick<Telemetry, 'meter' | 'histograms' | 'metricsText'>): GatewayMetrics {
+  const of = createInstruments(meter, histograms, GATEWAY_METRICS);
+  // By version, arm and outcome: to join the three to one key would cost more than to look them up.
+  const latencies = new Map<string, Map<string, Map<string, HotSeries>>>();
+  // A version that is loaded again goes on counting.
+  const observers = new Map<string, Map<string, BatchObserver>>();
+  of.predictions.addCallback((result) => {
+    for (const { count, attributes } of of.latency.all()) result.observe(count, attributes);
+  });
 
   return {
     prediction(endpoint, version, arm, outcome, ms) {
-      const labels = labelled(endpoint, version, arm, outcome);
-      of.predictions.add(1, labels);
-      of.latency.record(ms / 1000, labels);
+      const byOutcome = inner(inner(latencies, version), arm);
+      let series = byOutcome.get(outcome);
+      if (series === undefined) {
+        byOutcome.set(outcome, (series = of.latency.series({ endpoint, version, arm, outcome })));
+      }
+      series.record(ms / 1000);
     },
     refusal: (code) => of.refusals.add(1, { code }),
-    batches: (endpoint, version) => observeBatches(of, endpoint, version),
+    batches(endpoint, version) {
+      const ofVersion = inner(observers, version);
+      let observer = ofVersion.get(endpoint);
+      if (observer === undefined) ofVersion.set(endpoint, (observer = observeBatches(of, endpoint, version)));
+      return observer;
+    },
     shadowDropped: (endpoint, reason) => of.shadowDropped.add(1, { endpoint, reason }),
     shadowPair(endpoint, version, difference, flipped) {
       of.shadowDifference.record(difference, { endpoint, pair: 'candidate' });
@@ -55,6 +63,12 @@ export function createGatewayMetrics({
   };
 }
 
+function inner<V>(outer: Map<string, Map<string, V>>, key: string): Map<string, V> {
+  let found = outer.get(key);
+  if (found === undefined) outer.set(key, (found = new Map()));
+  return found;
+}
+
 function watchState(meter: Meter, of: GatewayInstruments, state: GatewayState): void {
   const { costPerRow, costPerRun, costResidual, share, featureLookups, featureValues } = of;
   const read = (result: BatchObservableResult): void => {
@@ -70,7 +84,8 @@ function watchState(meter: Meter, of: GatewayInstruments, state: GatewayState): 
       }
       for (const { view, feature, cause, count, defaulted } of features) {
         const labels = { endpoint, view, feature, cause };
-        if (count > defaulted) result.observe(featureValues, count - defaulted, { ...labels, defaulted: 'false' });
+        if (count > defaulted)
+          result.observe(featureValues, count - defaulted, { ...labels, defaulted: 'false' });
         if (defaulted > 0) result.observe(featureValues, defaulted, { ...labels, defaulted: 'true' });
       }
     }
@@ -92,12 +107,18 @@ function watchState(meter: Meter, of: GatewayInstruments, state: GatewayState): 
 }
 
 function admissionMetrics(of: GatewayInstruments): AdmissionMetrics {
+  const waits = new Map<string, { readonly predicted: HotSeries; readonly actual: HotSeries }>();
   return {
     shed: (endpoint, reason, priority) => of.shed.add(1, { endpoint, reason, priority }),
     waited(endpoint, predictedMs, actualMs) {
-      const labels = { endpoint };
-      of.predictedWait.record(predictedMs / 1000, labels);
-      of.actualWait.record(actualMs / 1000, labels);
+      let wait = waits.get(endpoint);
+      if (wait === undefined) {
+        const labels = { endpoint };
+        wait = { predicted: of.predictedWait.series(labels), actual: of.actualWait.series(labels) };
+        waits.set(endpoint, wait);
+      }
+      wait.predicted.record(predictedMs / 1000);
+      wait.actual.record(actualMs / 1000);
     },
     state(state) {
       of.limit.record(state.limit);
@@ -132,26 +153,29 @@ function featureMetrics(of: GatewayInstruments): FeatureMetrics {
   };
 }
 
+function byPlacement<V>(of: (placement: Placement) => V): Record<Placement, V> {
+  return { inline: of('inline'), worker: of('worker'), remote: of('remote') };
+}
+
 /** Bound to the version once, so that a run makes no new label sets. */
 function observeBatches(of: GatewayInstruments, endpoint: string, version: string): BatchObserver {
   const labels = { endpoint, version };
-  const placed: Record<Placement, Attributes> = {
-    inline: { ...labels, placement: 'inline' },
-    worker: { ...labels, placement: 'worker' },
-    remote: { ...labels, placement: 'remote' },
-  };
-  const reasons = {
-    idle: { ...labels, reason: 'idle' },
-    drained: { ...labels, reason: 'drained' },
-    full: { ...labels, reason: 'full' },
-    slice: { ...labels, reason: 'slice' },
-  };
+  const placed = byPlacement((placement) => ({ ...labels, placement }));
+  const dispatches = { idle: 0, drained: 0, full: 0, slice: 0 };
+  of.dispatches.addCallback((result) => {
+    for (const [reason, count] of Object.entries(dispatches)) {
+      if (count > 0) result.observe(count, { ...labels, reason });
+    }
+  });
+  const queue = of.queue.series(labels);
+  const rowsOf = byPlacement((placement) => of.batchRows.series(placed[placement]));
+  const runTime = byPlacement((placement) => of.runTime.series(placed[placement]));
   return {
     dispatched(reason, { rows, runMs, waitedMs, placement }) {
-      of.dispatches.add(1, reasons[reason]);
-      of.batchRows.record(rows, placed[placement]);
-      of.runTime.record(runMs / 1000, placed[placement]);
-      of.queue.record(waitedMs / 1000, labels);
+      dispatches[reason] += 1;
+      rowsOf[placement].record(rows);
+      runTime[placement].record(runMs / 1000);
+      queue.record(waitedMs / 1000);
     },
     dropped: (reason) => of.batchDropped.add(1, { ...labels, reason }),
     isolated: (requests) => of.isolated.add(requests, labels),

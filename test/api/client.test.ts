@@ -56,6 +56,30 @@ describe('the API client over HTTP', () => {
     assert.equal((await client.revoke(CANDIDATE, 'x')).revoked, true);
     assert.equal((await client.audit({ stream: 'elec2', limit: 1 })).length, 1);
     assert.equal((await client.verifyAudit()).firstBad?.seq, 2);
+    assert.equal((await client.startExperiment('elec2', 'prices')).open, true);
+    const [listed] = await client.experiments('elec2');
+    assert.deepEqual([listed?.name, listed?.status], ['prices', 'lost'], 'the route has no experiment');
+    const shown = await client.experiment('elec2', 'prices');
+    assert.deepEqual(
+      shown.arms.map(({ shareBp, posterior }) => [shareBp, posterior]),
+      [
+        [5000, { a: 1, b: 1 }],
+        [5000, { a: 1, b: 1 }],
+      ],
+    );
+    assert.equal((await client.experimentHistory('elec2', 'prices', 5))[0]?.version, 1);
+    assert.equal((await client.evaluatePolicy('elec2', 'prices', { b: 100 })).snips.value, 1);
+    await assert.rejects(client.evaluatePolicy('elec2', 'prices', { c: 100 }), refuses('INVALID_PARAMETER'));
+    await assert.rejects(client.evaluatePolicy('elec2', 'prices', { b: 90 }), refuses('INVALID_PARAMETER'));
+    assert.equal((await client.stopExperiment('elec2', 'prices', 'enough')).end?.outcome, 'stopped');
+    await assert.rejects(client.startExperiment('elec2', 'busy'), refuses('EXPERIMENT_RUNNING'));
+    await assert.rejects(client.experiment('elec2', 'none'), refuses('EXPERIMENT_NOT_FOUND'));
+    assert.equal((await client.rewards([{ predictionId: 'p', reward: 1 }])).accepted, 1);
+    await assert.rejects(client.rewards([{ predictionId: 'p', reward: 2 }]), refuses('INVALID_REQUEST'));
+    const tooMany = Array.from({ length: 1001 }, (_, i) => ({ predictionId: `p${i}`, reward: 0 }));
+    await assert.rejects(client.rewards(tooMany), refuses('INVALID_REQUEST'));
+    const viewer = createApiClient({ url, token: TOKENS.viewer });
+    await assert.rejects(viewer.stopExperiment('elec2', 'prices', 'x'), refuses('FORBIDDEN'));
     const labels = [{ predictionId: 'p', label: 1, observedAt: '1997-05-07T00:00:00Z' }] as const;
     assert.equal((await client.labels(labels)).accepted, 1);
   });

@@ -1,6 +1,8 @@
 /** Plain-object ports with just enough memory to drive the routes; the story test drives them for real. */
 import type { ApiPorts, ReleaseCommand, Role, StoredModel } from '../../api/ports.ts';
+import type { StoredExperiment } from '../../api/experiment-ports.ts';
 import { SlipwayError } from '../../domain/errors.ts';
+import { startExperiment } from '../../domain/experiments/index.ts';
 import type { Route } from '../../domain/routing/route.ts';
 import type { ModelManifest } from '../../domain/manifest/model-manifest.ts';
 import type { ModelVersion } from '../../domain/registry/model-version.ts';
@@ -105,6 +107,38 @@ const auditRow = {
   detail: {},
   prevHash: hex('0'),
   hash: hex('8'),
+};
+
+const experiment: StoredExperiment = {
+  endpoint: 'elec2',
+  name: 'prices',
+  plan: {
+    name: 'prices',
+    hypothesis: 'b earns more',
+    arms: [
+      { name: 'a', version: 'champion' },
+      { name: 'b', version: 'next' },
+    ],
+    policy: { kind: 'bandit', algorithm: 'discounted-thompson', gamma: 0.9999, floor: 0.05, stepBp: 1000 },
+    metric: { kind: 'conversion', absent: 'unknown' },
+    alpha: 0.05,
+    minSamples: 1000,
+    minimumEffect: 0.01,
+    maxDurationMs: 86_400_000,
+    rewardWindowMs: 3_600_000,
+    leaseMs: 300_000,
+  },
+  arms: [
+    { name: 'a', version: CHAMPION },
+    { name: 'b', version: CANDIDATE },
+  ],
+  generation: 3,
+  outcome: null,
+  reason: null,
+  winner: null,
+  startedBy: 'engineer',
+  startedAtMs: 1,
+  endedAtMs: null,
 };
 
 const route: Route = {
@@ -227,6 +261,46 @@ export function fakePorts(): FakePorts {
         return { accepted: rows.length, unknown: 0, duplicates: 0, conflicting: 0 };
       },
     },
+    experiments: {
+      list: async () => [experiment],
+      async get({ name }) {
+        if (name !== experiment.name) throw new SlipwayError('EXPERIMENT_NOT_FOUND', `there is no ${name}`);
+        return experiment;
+      },
+      snapshots: async () => [startExperiment(experiment.plan, 1)],
+      tally: async () => ({
+        received: 3,
+        counted: 1,
+        late: 1,
+        invalid: 0,
+        waiting: 1,
+        duplicate: 2,
+        conflicting: 1,
+      }),
+      decisionsBySnapshot: async () => [{ sharesBp: [5000, 5000], decisions: [10, 12] }],
+      logged: async () => [
+        { arm: 0, propensity: 0.5, reward: 0 },
+        { arm: 1, propensity: 0.5, reward: 1 },
+      ],
+    },
+    experimentRuns: {
+      async start(input) {
+        calls.push({ port: 'startExperiment', args: [input] });
+        if (input.name === 'busy') throw new SlipwayError('EXPERIMENT_RUNNING', 'another one runs');
+        return { generation: 4, open: true, stopping: null, end: null };
+      },
+      async stop(name, request) {
+        calls.push({ port: 'stopExperiment', args: [name, request] });
+        const end = { outcome: 'stopped', reason: request.reason, winner: null } as const;
+        return { generation: 4, open: true, stopping: request.reason, end };
+      },
+    },
+    rewards: {
+      async addRewards(rows) {
+        calls.push({ port: 'rewards', args: [rows] });
+        return { accepted: rows.length, duplicate: 0, conflicting: 0 };
+      },
+    },
     audit: {
       list: async ({ stream, limit }) => [{ ...auditRow, stream }].slice(0, limit),
       verify: async () => ({
@@ -281,6 +355,9 @@ function breakable(ports: Omit<FakePorts, 'broken'>): FakePorts {
     'versions',
     'verifier',
     'labels',
+    'experiments',
+    'experimentRuns',
+    'rewards',
     'audit',
     'workflows',
   ]);

@@ -42,6 +42,14 @@ describe('the command line without a stack', () => {
     [['gateway', '--processes', '4..2'], /begins with the smaller number: 2\.\.4/],
     [['gateway', '--port', '70000'], /A port is a whole number from 1 to 65535/],
     [['up', '--gateways', 'many'], /1 to 256, or a range such as 1\.\.4/],
+    [['experiment', 'start', 'elec2'], /missing required argument 'name'/],
+    [['experiment', 'show', 'elec2', 'No_Name'], /An experiment name has lower-case letters/],
+    [['experiment', 'evaluate', 'elec2', 'prices'], /required option '--policy <shares>'/],
+    [['experiment', 'evaluate', 'elec2', 'prices', '--policy', 'a=b'], /percentages such as a=20,b=80/],
+    [
+      ['experiment', 'history', 'elec2', 'prices', '--limit', '0'],
+      /A limit is a whole number from 1 to 1000/,
+    ],
     [['audit', 'check'], /unknown command 'check'|Usage: slipway audit/],
   ];
   for (const [args, message] of wrong) {

@@ -45,8 +45,11 @@ describe('experiments in the registry', () => {
     { name: 'b', version: digestOf('v2') },
   ];
   const routed = { name: IT.name, arms, sticky: true, salt: 's', leaseMs: 60_000 };
-  const change = (key: string, wanted: Parameters<RegistryFixture['routes']['change']>[0]['change'], epoch = 1) =>
-    registry.routes.change({ endpoint: MODEL, epoch, change: wanted, key, actor: 'ann', reason: 'test' });
+  const change = (
+    key: string,
+    wanted: Parameters<RegistryFixture['routes']['change']>[0]['change'],
+    epoch = 1,
+  ) => registry.routes.change({ endpoint: MODEL, epoch, change: wanted, key, actor: 'ann', reason: 'test' });
 
   beforeEach(async () => {
     registry = await openRegistry(['v1', 'v2']);
@@ -63,7 +66,12 @@ describe('experiments in the registry', () => {
   }
 
   /** `ids` decided by `arm`, as gateways flush them. */
-  async function decide(generation: number, arm: 'a' | 'b', ids: readonly string[], atMs = Date.now()): Promise<void> {
+  async function decide(
+    generation: number,
+    arm: 'a' | 'b',
+    ids: readonly string[],
+    atMs = Date.now(),
+  ): Promise<void> {
     const version = digestOf(arm === 'a' ? 'v1' : 'v2');
     const here = { endpoint: MODEL, generation, arm: `exp:${arm}` as const, version };
     const flush: GatewayFlush = {
@@ -73,13 +81,26 @@ describe('experiments in the registry', () => {
       windows: [
         {
           ...here,
-          ...{ startMs: atMs, endMs: atMs + 1000, requests: ids.length, errors: 0, slow: 0, invalid: 0 },
-          ...{ diverged: 0, pairs: 0, latencyMicros: 1 },
+          startMs: atMs,
+          endMs: atMs + 1000,
+          requests: ids.length,
+          errors: 0,
+          slow: 0,
+          invalid: 0,
+          diverged: 0,
+          pairs: 0,
+          latencyMicros: 1,
         },
       ],
       predictions: ids.map((predictionId): PredictionRow => ({
-        ...{ ...here, predictionId, atMs, score: 0.5, decision: 1 },
-        ...{ experiment: IT.name, propensity: 0.5, snapshot: 1 },
+        ...here,
+        predictionId,
+        atMs,
+        score: 0.5,
+        decision: 1,
+        experiment: IT.name,
+        propensity: 0.5,
+        snapshot: 1,
       })),
     };
     await registry.sink.flush(flush);
@@ -106,7 +127,11 @@ describe('experiments in the registry', () => {
         [300, 300, 300],
       ],
     );
-    assert.equal((await registry.experiments.advance(IT)).version, latest.version, 'nothing new, no new version');
+    assert.equal(
+      (await registry.experiments.advance(IT)).version,
+      latest.version,
+      'nothing new, no new version',
+    );
     assert.equal(latest.version, 2);
   });
 
@@ -130,7 +155,13 @@ describe('experiments in the registry', () => {
     await registry.experiments.advance(IT);
     const tally = await registry.experiments.tally(await registry.experiments.get(IT));
     assert.deepEqual(tally, {
-      ...{ received: 2, counted: 2, late: 0, invalid: 0, waiting: 0, duplicate: 2, conflicting: 1 },
+      received: 2,
+      counted: 2,
+      late: 0,
+      invalid: 0,
+      waiting: 0,
+      duplicate: 2,
+      conflicting: 1,
     });
   });
 
@@ -147,7 +178,11 @@ describe('experiments in the registry', () => {
   });
 
   it('when absent rewards are zeros, all outcomes of a decision count when its window closes', async () => {
-    const generation = await open({ ...PLAN, metric: { kind: 'conversion', absent: 'zero' }, rewardWindowMs: 1000 });
+    const generation = await open({
+      ...PLAN,
+      metric: { kind: 'conversion', absent: 'zero' },
+      rewardWindowMs: 1000,
+    });
     await decide(generation, 'a', ['in-time', 'never']);
     await reward(['in-time']);
     assert.equal((await registry.experiments.advance(IT)).arms[0]?.totals.rewards, 0, 'still open');
@@ -169,7 +204,10 @@ describe('experiments in the registry', () => {
     assert.ok((endpoints[0]?.leaseRemainingMs ?? 0) > 50_000);
     const log = await registry.experiments.logged(await registry.experiments.get(IT), 10_000);
     assert.equal(log.length, 1000);
-    assert.deepEqual(log.find(({ arm }) => arm === 1), { arm: 1, propensity: 0.5, reward: 1 });
+    assert.deepEqual(
+      log.find(({ arm }) => arm === 1),
+      { arm: 1, propensity: 0.5, reward: 1 },
+    );
   });
 
   it('without an open experiment a route gives no allocation, and an ended one is not moved', async () => {
@@ -195,7 +233,10 @@ describe('experiments in the registry', () => {
     const generation = await open();
     const owner = { endpoint: MODEL, generation, epoch: 1 };
     assert.equal(await registry.routes.renewLease(owner), true);
-    await assert.rejects(change('second', { kind: 'experiment', experiment: routed }), withCode('EXPERIMENT_RUNNING'));
+    await assert.rejects(
+      change('second', { kind: 'experiment', experiment: routed }),
+      withCode('EXPERIMENT_RUNNING'),
+    );
     await change('prepare', { kind: 'prepare', version: digestOf('v2'), salt: 'r', leaseMs: 60_000 }, 2);
     assert.equal((await registry.routes.read(MODEL))?.experiment, null);
     assert.equal(await registry.routes.renewLease(owner), false);
@@ -209,10 +250,19 @@ describe('experiments in the registry', () => {
   it('an arm must be a version of this endpoint that is not revoked', async () => {
     const arm = { name: 'b', version: digestOf('unknown') };
     const wrong = { ...routed, arms: [routed.arms[0]!, arm] };
-    await assert.rejects(change('x', { kind: 'experiment', experiment: wrong }), withCode('VERSION_NOT_FOUND'));
+    await assert.rejects(
+      change('x', { kind: 'experiment', experiment: wrong }),
+      withCode('VERSION_NOT_FOUND'),
+    );
     await registry.versions.revoke({ kind: 'version', subject: digestOf('v2'), reason: 'x', actor: 'ann' });
-    await assert.rejects(change('y', { kind: 'experiment', experiment: routed }), withCode('VERSION_REVOKED'));
-    await assert.rejects(registry.experiments.resolve(MODEL, digestOf('v2').slice(7, 19)), withCode('VERSION_REVOKED'));
+    await assert.rejects(
+      change('y', { kind: 'experiment', experiment: routed }),
+      withCode('VERSION_REVOKED'),
+    );
+    await assert.rejects(
+      registry.experiments.resolve(MODEL, digestOf('v2').slice(7, 19)),
+      withCode('VERSION_REVOKED'),
+    );
     assert.equal(await registry.experiments.resolve(MODEL, digestOf('v1')), digestOf('v1'));
     assert.equal(await registry.experiments.resolve(MODEL, 'champion'), digestOf('v1'), 'an alias');
     await assert.rejects(registry.experiments.resolve(MODEL, 'nobody'), withCode('VERSION_NOT_FOUND'));
@@ -241,7 +291,10 @@ describe('experiments in the registry', () => {
     const start = performance.now();
     const { arms: counted } = await registry.experiments.advance(IT);
     const ms = performance.now() - start;
-    assert.equal(counted.reduce((sum, { totals }) => sum + totals.rewards, 0), 100_000);
+    assert.equal(
+      counted.reduce((sum, { totals }) => sum + totals.rewards, 0),
+      100_000,
+    );
     assert.ok(ms < 5000, `${ms} ms`);
     console.log(`      joined in ${Math.round(ms)} ms`);
   });
@@ -249,7 +302,11 @@ describe('experiments in the registry', () => {
   it('evidence of a rollout never has arms of an experiment in it', async () => {
     const generation = await open();
     await decide(generation, 'b', ids('b', 10));
-    const { champion, candidate } = await registry.evidence.windows({ endpoint: MODEL, generation, after: {} });
+    const { champion, candidate } = await registry.evidence.windows({
+      endpoint: MODEL,
+      generation,
+      after: {},
+    });
     assert.deepEqual([champion.requests, candidate.requests], [0, 0]);
   });
 });

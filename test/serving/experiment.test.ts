@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'mocha';
 import type { VersionDescriptor } from '../../domain/registry/index.ts';
+import type { PredictionRow } from '../../domain/rollout/arm-window.ts';
 import { GatewayFixture, eventually } from './gateway-fixture.ts';
 import type { Client } from './gateway-fixture.ts';
 
@@ -53,14 +54,12 @@ describe('gateway: experiments', () => {
     const first = await armsOf(60);
     assert.deepEqual(new Set(first.values()), new Set(['exp:control', 'exp:b']));
     assert.deepEqual(await armsOf(60), first, 'sticky');
-    await eventually(
-      () => fixture.control.flushes.flatMap(({ predictions }) => predictions).length >= 120,
-      'predictions are stored',
-    );
-    const rows = fixture.control.flushes.flatMap(({ predictions }) => predictions);
-    const inExperiment = rows.filter(({ arm }) => arm.startsWith('exp:'));
-    assert.ok(inExperiment.length >= 120);
-    for (const { experiment, propensity, arm, version } of inExperiment) {
+    const inExperiment = (): PredictionRow[] =>
+      fixture.control.flushes
+        .flatMap(({ predictions }) => predictions)
+        .filter(({ arm }) => arm.startsWith('exp:'));
+    await eventually(() => inExperiment().length >= 120, 'predictions are stored');
+    for (const { experiment, propensity, arm, version } of inExperiment()) {
       assert.deepEqual([experiment, propensity], ['prices', 0.5]);
       assert.equal(version, arm === 'exp:b' ? challenger.digest : champion.digest);
     }

@@ -3,6 +3,8 @@ import { mkdtemp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { rootDigest } from '../../domain/registry/index.ts';
+import { createLoopProbe } from '../../serving/admission/index.ts';
+import type { LoopProbe } from '../../serving/admission/index.ts';
 import type { FileEntry, Lineage, TensorSignature, VersionDescriptor } from '../../domain/registry/index.ts';
 import { createBlobStore } from '../../platform/blobs.ts';
 import type { BlobStore } from '../../platform/blobs.ts';
@@ -115,6 +117,7 @@ export class GatewayFixture {
       sink,
       registry,
       clock: systemClock,
+      loopProbe: calmLoop(),
       rng: () => random.next(),
       metrics: NO_METRICS,
       tracer: NO_TRACER,
@@ -143,6 +146,12 @@ export class GatewayFixture {
     for (const gateway of this.#running) await gateway.close();
     await rm(this.home, { recursive: true, force: true });
   }
+}
+
+/** An event loop with time to spare, so that nothing is shed or dropped because the machine is busy with other tests. */
+function calmLoop(): LoopProbe {
+  const probe = createLoopProbe();
+  return { ...probe, sample: () => ({ ...probe.sample(), utilization: 0.1, delayP99Ms: 0 }) };
 }
 
 /** Every field that any answer has; an assertion fails on what is not there. */

@@ -23,6 +23,8 @@ export interface WorkflowStage {
   /** Names of the activities that ran, with the change's kind for route changes, in order. */
   readonly calls: string[];
   start(script?: Script, input?: Partial<ReleaseInput>): Promise<ReturnType<Client['workflow']['getHandle']>>;
+  /** For a workflow that a test starts itself. */
+  play(script: Script): void;
   close(): Promise<void>;
 }
 
@@ -77,6 +79,18 @@ export async function openWorkflowStage(): Promise<WorkflowStage> {
     restoreChampion: () => ({ generation: ++generation }),
     awaitGateways: () => ({ gateways: 1 }),
     observeStep: () => PROVEN,
+    prepareExperiment: () => ({
+      plan: { policy: { kind: 'ab' }, leaseMs: 60_000, hypothesis: null },
+      arms: [
+        { name: 'a', version: 'sha256:old' },
+        { name: 'b', version: 'sha256:new' },
+      ],
+      generation,
+    }),
+    openExperiment: () => ({ startedAtMs: Date.now() }),
+    observeExperiment: () => ({ outcome: 'winner', reason: 'scripted', winner: 'b' }),
+    restoreFromExperiment: () => ({ generation: ++generation }),
+    endExperiment: () => undefined,
   };
   const activities = Object.fromEntries(
     Object.keys(usual).map((name) => [
@@ -123,6 +137,10 @@ export async function openWorkflowStage(): Promise<WorkflowStage> {
         taskQueue: TASK_QUEUES.control,
         args: [release],
       });
+    },
+    play(next) {
+      script = next;
+      calls.length = 0;
     },
     async close() {
       for (const worker of workers) worker.shutdown();

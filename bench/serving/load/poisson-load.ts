@@ -10,7 +10,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { build } from 'hdr-histogram-js';
+import { build, encodeIntoCompressedBase64 } from 'hdr-histogram-js';
 import type { Histogram } from 'hdr-histogram-js';
 
 export interface LoadClass {
@@ -61,7 +61,12 @@ export interface PhaseResult {
   readonly classes: readonly ClassResult[];
   /** Of the 200s, milliseconds. */
   readonly p50: number;
+  readonly p90: number;
   readonly p99: number;
+  readonly p999: number;
+  readonly max: number;
+  /** The same, HdrHistogram in microseconds, compressed. */
+  readonly histogram: string;
   /** Of the 429s. */
   readonly rejectP99: number;
   /** How late the generator itself was. */
@@ -97,7 +102,14 @@ class Recorder {
   constructor(phase: LoadPhase, classes: readonly LoadClass[]) {
     this.phase = phase;
     this.classes = classes.map(({ name }) => ({
-      ...{ name, offered: 0, good: 0, late: 0, rejected: 0, expired: 0, failed: 0, unsent: 0 },
+      name,
+      offered: 0,
+      good: 0,
+      late: 0,
+      rejected: 0,
+      expired: 0,
+      failed: 0,
+      unsent: 0,
     }));
   }
 
@@ -107,9 +119,17 @@ class Recorder {
       percentile(this.slots.get(slot), 99),
     );
     return {
-      ...{ name, perSecond, ms, slots, classes: this.classes },
+      name,
+      perSecond,
+      ms,
+      slots,
+      classes: this.classes,
       p50: percentile(this.ok, 50),
+      p90: percentile(this.ok, 90),
       p99: percentile(this.ok, 99),
+      p999: percentile(this.ok, 99.9),
+      max: percentile(this.ok, 100),
+      histogram: encodeIntoCompressedBase64(this.ok),
       rejectP99: percentile(this.rejects, 99),
       lagP99: percentile(this.lag, 99),
     };

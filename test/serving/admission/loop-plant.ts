@@ -92,7 +92,9 @@ export function simulate(options: PlantOptions): Seen[] {
     close: () => undefined,
   };
   const admission = new Admission({
-    ...{ probe, rng: () => random.next(), clock: { now: () => now, monotonic: () => now } },
+    probe,
+    rng: () => random.next(),
+    clock: { now: () => now, monotonic: () => now },
     ...(options.metrics !== undefined && { metrics: options.metrics }),
   });
   const model = { waitingRows: 0, predictMs: () => plant.run + plant.row };
@@ -143,7 +145,8 @@ export function simulate(options: PlantOptions): Seen[] {
     for (const call of sockets.splice(0)) {
       now += plant.head * factor;
       const headers = {
-        ...{ 'x-priority': call.name, 'x-slipway-unit': call.unit },
+        'x-priority': call.name,
+        'x-slipway-unit': call.unit,
         'x-deadline-ms': String(call.allowedMs),
       };
       const ticket = admission.decide(headers, 'toy', deadlineMs, model, now);
@@ -227,8 +230,10 @@ export function summary(seen: readonly Seen[], fromMs: number, toMs: number): Su
     goodPerSecond: good.length / ((toMs - fromMs) / 1000),
     p99: latencies[Math.floor(latencies.length * 0.99)] ?? 0,
     goodShare: {
-      ...{ critical: share('critical'), default: share('default') },
-      ...{ sheddable: share('sheddable'), bulk: share('bulk') },
+      critical: share('critical'),
+      default: share('default'),
+      sheddable: share('sheddable'),
+      bulk: share('bulk'),
     },
   };
 }

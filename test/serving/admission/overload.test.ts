@@ -54,14 +54,12 @@ describe('admission: overload of a simulated event loop', function () {
     const perSecond = capacityOf(SMALL_MODEL) * 0.5;
     const stall = { everyMs: 1000, ms: 60 };
     const seen = simulate({
-      ...{
-        plant: SMALL_MODEL,
-        stages: [{ ms: 6000, perSecond }],
-        deadlineMs: 100,
-        connections: 256,
-        seed: 5,
-        stall,
-      },
+      plant: SMALL_MODEL,
+      stages: [{ ms: 6000, perSecond }],
+      deadlineMs: 100,
+      connections: 256,
+      seed: 5,
+      stall,
     });
     const { goodShare } = summary(seen, 1000, 6000);
     assert.ok(goodShare.default >= 0.9, `default ${goodShare.default}`);

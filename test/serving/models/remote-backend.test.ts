@@ -1,19 +1,16 @@
 import assert from 'node:assert/strict';
 import { context, propagation, trace } from '@opentelemetry/api';
-import { W3CTraceContextPropagator } from '@opentelemetry/core';
-import {
-  BasicTracerProvider,
-  InMemorySpanExporter,
-  SimpleSpanProcessor,
-} from '@opentelemetry/sdk-trace-base';
+import { InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-node';
 import { afterEach, beforeEach, describe, it } from 'mocha';
 import { SERVING_DEFAULTS } from '../../../domain/manifest/serving-spec.ts';
 import type { VersionDescriptor } from '../../../domain/registry/index.ts';
 import type { GatewayOptions } from '../../../serving/gateway.ts';
+import type { OnlineStore } from '../../../serving/features/index.ts';
 import { NO_METRICS } from '../../../serving/metrics.ts';
+import type { EndpointSpec } from '../../../serving/ports.ts';
 import { createGatewayTracer } from '../../../serving/telemetry/otel-tracer.ts';
 import { ENDPOINT, SPEC } from '../control-plane.ts';
-import { GatewayFixture, eventually, linear, request } from '../gateway-fixture.ts';
+import { GatewayFixture, eventually, linear } from '../gateway-fixture.ts';
 import type { Client, ModelName, Reply } from '../gateway-fixture.ts';
 import { RemoteStub } from './remote-stub.ts';
 
@@ -53,7 +50,7 @@ describe('a model that runs in another server', () => {
     return client;
   }
 
-  const backend = (url: string): object => ({
+  const backend = (url: string): { spec: EndpointSpec } => ({
     spec: { ...SPEC, serving: { ...SERVING_DEFAULTS, backend: { kind: 'remote', url, model: MODEL } } },
   });
 
@@ -63,7 +60,8 @@ describe('a model that runs in another server', () => {
       modelLoaded: (_endpoint: string, _version: string, placement: string) =>
         void placements.push(placement),
     };
-    const settings = { remote: { readyWithinMs: 0 }, runTimeoutMs: 300 };
+    // One batch at a time, so that requests that come together share some.
+    const settings = { remote: { readyWithinMs: 0, concurrency: 1 } };
     return fixture.start({ metrics, ...changes, settings: { ...settings, ...changes.settings } });
   }
 
@@ -212,15 +210,15 @@ describe('a model that runs in another server', () => {
     const client = await start();
     await client.ready();
     let failed = 0;
-    let going = true;
+    const stop = new AbortController();
     const load = (async () => {
-      while (going) if ((await client.predict()).status !== 200) failed += 1;
+      while (!stop.signal.aborted) if ((await client.predict()).status !== 200) failed += 1;
     })();
     fixture.control.route({ champion, ...backend(far.url) });
     await eventually(() => placements.at(-1) === 'remote', 'it runs there');
     fixture.control.route({ champion });
     await eventually(() => placements.length === 3, 'it runs here again');
-    going = false;
+    stop.abort();
     await load;
     assert.notEqual(placements.at(-1), 'remote');
     assert.equal(failed, 0);
@@ -228,24 +226,48 @@ describe('a model that runs in another server', () => {
 
   it('is seen as one trace: each request with its stages, a batch linked to all its requests, and the server below', async () => {
     const exporter = new InMemorySpanExporter();
-    const provider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] });
-    propagation.setGlobalPropagator(new W3CTraceContextPropagator());
+    const provider = new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] });
+    provider.register();
     try {
       const champion = await fixture.version('linear');
       const far = await downstream(champion, 'linear', {
         tracer: createGatewayTracer(provider.getTracer('far')),
       });
-      fixture.control.route({ champion, ...backend(far.url) });
-      const client = await start({ tracer: createGatewayTracer(provider.getTracer('near')) });
+      const [alpha, beta] = SPEC.features;
+      assert.ok(alpha !== undefined && beta !== undefined);
+      const online = { view: 'weather', feature: 'wind', onMissing: 'fail' } as const;
+      const { spec } = backend(far.url);
+      fixture.control.route({
+        champion,
+        spec: {
+          ...spec,
+          features: [alpha, beta, { name: 'gamma', online }],
+          featureViews: [{ name: 'weather', entity: 'region', ttlMs: 60_000 }],
+        },
+      });
+      const onlineStore: OnlineStore = {
+        read: (reads) =>
+          Promise.resolve(
+            reads.map(({ keys }) => keys.map(() => ({ eventAtMs: Date.now(), values: { wind: 3 } }))),
+          ),
+        hottest: () => Promise.resolve([]),
+        noteHeat: () => Promise.resolve(),
+      };
+      const client = await start({ onlineStore, tracer: createGatewayTracer(provider.getTracer('near')) });
       await client.ready();
       await provider.forceFlush();
       exporter.reset();
+      const body = {
+        inputs: [
+          { name: 'features', datatype: 'FP32', shape: [1, 2], data: [1, 2] },
+          { name: 'region', datatype: 'BYTES', shape: [1], data: ['nsw'] },
+        ],
+      };
       const traces = Array.from({ length: 12 }, (_, i) => (i + 1).toString(16).padStart(32, '0'));
-      await Promise.all(
-        traces.map((id) =>
-          client.post(request([[1, 2, 3]]), { headers: { traceparent: `00-${id}-${'2'.repeat(16)}-01` } }),
-        ),
+      const replies = await Promise.all(
+        traces.map((id) => client.post(body, { headers: { traceparent: `00-${id}-${'2'.repeat(16)}-01` } })),
       );
+      for (const reply of replies) assert.ok(Math.abs(scoreOf(reply) - linear([1, 2, 3])) < 1e-6);
       const spans = exporter.getFinishedSpans();
       const near = spans.filter(({ instrumentationScope: { name } }) => name === 'near');
       const requests = near.filter(({ name }) => name === 'infer');
@@ -254,7 +276,7 @@ describe('a model that runs in another server', () => {
         const { spanId } = span.spanContext();
         const stages = near.filter(({ parentSpanContext }) => parentSpanContext?.spanId === spanId);
         const names = stages.map(({ name }) => name).filter((name) => name !== 'batch');
-        assert.deepEqual(names.toSorted(), ['inference', 'queue']);
+        assert.deepEqual(names.toSorted(), ['features', 'inference', 'queue']);
       }
       const batches = near.filter(({ name }) => name === 'batch');
       assert.ok(batches.length < 12 && batches.length > 0, `${batches.length} batches`);
@@ -265,13 +287,12 @@ describe('a model that runs in another server', () => {
       );
       const childrenOf = below.map((span) => [span.spanContext().traceId, span.parentSpanContext?.spanId]);
       const parents = batches.map((span) => [span.spanContext().traceId, span.spanContext().spanId]);
-      assert.deepEqual(childrenOf.toSorted(), parents.toSorted());
+      assert.deepEqual(childrenOf.map(String).toSorted(), parents.map(String).toSorted());
       for (const { links, attributes } of batches)
         assert.equal(attributes['slipway.batch.requests'], links.length);
     } finally {
-      propagation.disable();
       await provider.shutdown();
-      assert.equal(trace.getSpan(context.active()), undefined);
+      for (const api of [trace, context, propagation]) api.disable();
     }
   });
 });

@@ -307,7 +307,7 @@ describe('remote session', () => {
     it('is refused when only rows that share a batch come out wrong', async () => {
       stub.onInfer = (call) => {
         if (call.rows.length === 1) return false;
-        stub.sendBinary(call, { scores: stub.scores(call.rows).reverse() });
+        stub.sendBinary(call, { scores: stub.scores(call.rows).toReversed() });
         return true;
       };
       assert.match((await failure(load())).message, /the score of sample row/);
