@@ -8,6 +8,7 @@ import {
   CancellationScope,
   condition,
   isCancellation,
+  log,
   setCurrentDetails,
   setHandler,
   upsertSearchAttributes,
@@ -34,6 +35,8 @@ import {
 import type { ExperimentInput, ExperimentResult, ExperimentRunView, OperatorRequest } from './messages.ts';
 
 const GATEWAY_TIMEOUT_MS = 120_000;
+/** Within the time that whoever stops it waits. */
+const RESTORE_TIMEOUT_MS = 10_000;
 
 export async function runExperiment(input: ExperimentInput): Promise<ExperimentResult> {
   const { endpoint, name } = input;
@@ -188,16 +191,30 @@ class Experiment {
     const { epoch } = this;
     await CancellationScope.nonCancellable(async () => {
       if (epoch !== null) {
-        await experimentRestore.restoreFromExperiment.executeWithOptions(
+        const { generation } = await experimentRestore.restoreFromExperiment.executeWithOptions(
           { summary: `restore champion: ${end.outcome}` },
           [{ endpoint, name, epoch, actor: this.stopped?.actor ?? 'experiment', reason: end.reason }],
         );
+        if (generation !== null) await this.reportAcknowledged(generation);
       }
       await experimentBookkeeping.endExperiment.executeWithOptions({ summary: `ended: ${end.outcome}` }, [
         { endpoint, name, runId, actor: this.stopped?.actor ?? actor, ...end },
       ]);
     });
     this.end = end;
+  }
+
+  /** A gateway that does not answer has its lease; the end need not wait for it. */
+  private async reportAcknowledged(generation: number): Promise<void> {
+    const { endpoint } = this.input;
+    try {
+      await gateways.awaitGateways.executeWithOptions(
+        { summary: 'every gateway is back with the champion' },
+        [{ endpoint, generation, timeoutMs: RESTORE_TIMEOUT_MS }],
+      );
+    } catch (error) {
+      log.warn('not every gateway has said that it is back with the champion', { error: rootMessage(error) });
+    }
   }
 
   private async whileWaiting(done: () => boolean): Promise<void> {

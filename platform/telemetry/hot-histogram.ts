@@ -3,6 +3,7 @@
  * profile showed as a tenth of a request's CPU; here a label set is looked up once and recording is a few additions.
  * The SDK collects them as it collects its own.
  */
+import { ValueType } from '@opentelemetry/api';
 import type { Attributes } from '@opentelemetry/api';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { AggregationTemporality, DataPointType } from '@opentelemetry/sdk-metrics';
@@ -69,7 +70,12 @@ export class HotHistogram {
     const { name, meaning: description } = this.#row;
     const endTime = hrTime(Date.now());
     return {
-      descriptor: { name, description, unit: name.endsWith('_seconds') ? 's' : '', valueType: 1 },
+      descriptor: {
+        name,
+        description,
+        unit: name.endsWith('_seconds') ? 's' : '',
+        valueType: ValueType.DOUBLE,
+      },
       aggregationTemporality: AggregationTemporality.CUMULATIVE,
       dataPointType: DataPointType.HISTOGRAM,
       dataPoints: [...this.#series.values()]

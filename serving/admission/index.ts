@@ -8,10 +8,10 @@
  */
 export { Admission } from './admission.ts';
 export type { AdmissionSettings } from './admission.ts';
-export type { AdmissionMetrics, AdmissionState, ShedReason } from './admission-metrics.ts';
+export type { AdmissionMetrics, AdmissionState } from './admission-metrics.ts';
 export { AdmissionTicket } from './admission-ticket.ts';
 export { BackPressure } from './back-pressure.ts';
 export { createLoopProbe } from './loop-probe.ts';
-export type { LoopProbe, LoopSample } from './loop-probe.ts';
+export type { LoopProbe } from './loop-probe.ts';
 export { priorityOfParameter } from './priority.ts';
 export { watchCaller } from './watch-caller.ts';

@@ -9,6 +9,4 @@
  * model fails on does not fail its neighbours; what has expired or was cancelled never enters a batch; a request is
  * answered within a few milliseconds of its deadline although the model is still busy.
  */
-export { Batcher } from './batcher.ts';
-export { CostModel } from './cost-model.ts';
 export { RunTicket } from './run-ticket.ts';

@@ -10,12 +10,11 @@
  *   as the policy of each feature allows.
  * - No message, metric or log holds an entity's key: it may be a person's.
  */
-export type { FeatureCount, FeatureJoiner, JoinedFeatures } from './feature-joiner.ts';
+export type { FeatureJoiner, JoinedFeatures } from './feature-joiner.ts';
 export { NO_FEATURE_METRICS } from './feature-metrics.ts';
-export type { FeatureCounters, FeatureMetrics, ReadOutcome } from './feature-metrics.ts';
-export type { FeatureCause, FeatureStatus, FeatureStatuses } from './feature-status.ts';
+export type { FeatureMetrics } from './feature-metrics.ts';
 export { FEATURE_SETTINGS, OnlineFeatures } from './online-features.ts';
-export type { FeatureSettings, OnlineFeaturesOptions } from './online-features.ts';
+export type { FeatureSettings } from './online-features.ts';
 export type { KeyHeat, OnlineFeatureWriter, OnlineStore, ViewRead } from './online-store.ts';
 export { openRedisStore } from './redis-store.ts';
 export type { RedisStore } from './redis-store.ts';

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, it } from 'mocha';
 import { EXPERIMENT_DEFAULTS } from '../../domain/experiments/index.ts';
 import type { ExperimentPlan } from '../../domain/experiments/index.ts';
 import type { GatewayFlush, PredictionRow } from '../../domain/rollout/arm-window.ts';
+import { linUcbPolicy } from '../../serving/routing/lin-ucb-policy.ts';
 import { approvalOf, digestOf, MODEL, openRegistry, query, withCode } from './registry-fixture.ts';
 import type { RegistryFixture } from './registry-fixture.ts';
 
@@ -71,6 +72,7 @@ describe('experiments in the registry', () => {
     arm: 'a' | 'b',
     ids: readonly string[],
     atMs = Date.now(),
+    context?: readonly number[],
   ): Promise<void> {
     const version = digestOf(arm === 'a' ? 'v1' : 'v2');
     const here = { endpoint: MODEL, generation, arm: `exp:${arm}` as const, version };
@@ -101,6 +103,7 @@ describe('experiments in the registry', () => {
         experiment: IT.name,
         propensity: 0.5,
         snapshot: 1,
+        ...(context === undefined ? {} : { context }),
       })),
     };
     await registry.sink.flush(flush);
@@ -208,6 +211,45 @@ describe('experiments in the registry', () => {
       log.find(({ arm }) => arm === 1),
       { arm: 1, propensity: 0.5, reward: 1 },
     );
+  });
+
+  it('LinUCB learns from the context that was stored with the decision, and gateways get its table', async () => {
+    const plan: ExperimentPlan = {
+      ...THOMPSON,
+      policy: {
+        kind: 'bandit',
+        algorithm: 'linucb',
+        gamma: 1,
+        floor: 0.05,
+        width: 0.1,
+        ridge: 1,
+        context: ['nswprice'],
+      },
+    };
+    const generation = await open(plan);
+    for (const value of [0, 1]) {
+      for (const arm of ['a', 'b'] as const) {
+        const decided = ids(`${arm}${value}-`, 50);
+        await decide(generation, arm, decided, Date.now(), [value]);
+        // a is right at 0, b at 1.
+        await reward(decided, (arm === 'b') === (value === 1) ? 1 : 0);
+      }
+    }
+    await registry.experiments.advance(IT);
+    const { endpoints } = await registry.feed.read();
+    const contextual = endpoints[0]?.allocation?.contextual;
+    assert.deepEqual(contextual?.columns, ['nswprice']);
+    const policy = linUcbPolicy(contextual!, ['other', 'nswprice']);
+    const chosen = [0, 1].map((value) => policy.choose(Float32Array.of(7, value), () => 0.9));
+    assert.deepEqual(
+      chosen.map(({ index, context }) => [index, context]),
+      [
+        [0, [0]],
+        [1, [1]],
+      ],
+    );
+    assert.ok(Math.abs(chosen[0]!.propensity - 0.975) < 1e-9);
+    assert.equal(policy.choose(Float32Array.of(7, Number.NaN), () => 0.9).context, undefined);
   });
 
   it('without an open experiment a route gives no allocation, and an ended one is not moved', async () => {

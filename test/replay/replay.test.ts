@@ -41,6 +41,8 @@ describe('recorded histories', () => {
       'trainModel',
       'routeGuard',
       'rollbackModel',
+      'runExperiment-winner',
+      'runExperiment-stopped',
     ]) {
       assert.ok(
         names.some((name) => name.startsWith(part)),

@@ -39,12 +39,12 @@ export function loadReport(results: Results): string {
 }
 
 function head({ cpu, cores, kernel, node, pinned, model }: Environment): string[] {
-  const { foreign, serverWaited, generator, lagP99Ms } = NOISE_RULE;
+  const { foreign, serverWaited, lagP99Ms } = NOISE_RULE;
   return [
     '## Load: latency, overload and long runs',
     `\`npm run bench:serving\` · ${cpu}, ${cores} cores, Linux ${kernel}, Node ${node}`,
     `The whole gateway, with validation, metrics, traces of 1 %, the prediction log on disk with every feature, and a canary that gets 10 %. ${model.title}; SHA-256 \`${model.digest.slice(0, 16)}…\`. One JSON prediction of one row per request, over ${CONNECTIONS} keep-alive connections. Requests come at random (Poisson) whether or not the gateway keeps up, and latency counts from the time a request was meant to be sent, so that a stop of the gateway is charged to every request that it held up. ${pinned ? 'The gateway is pinned to one core and the generator to the other; these may share a physical core and do share caches.' : 'Nothing is pinned: there is no `taskset`, or one core only.'} A request's deadline is ${DEADLINE_MS} ms, "in time" is an answer with status 200 before it, and the objective is a p99 under ${SLO_MS} ms.`,
-    `A window is noisy when anything else ran or was stolen for more than ${percent(foreign)} of a core, when the gateway's main thread waited for its core for more than ${percent(serverWaited)} of the time, or when the generator needed more than ${percent(generator)} of its core or its p99 was more than ${lagP99Ms} ms behind its plan. Noisy windows are discarded and repeated; those that stayed noisy to the last try are kept and marked with *.`,
+    `A window is noisy when anything else ran or was stolen for more than ${percent(foreign)} of a core, when the gateway's main thread waited for its core for more than ${percent(serverWaited)} of the time, or when the generator's p99 was more than ${lagP99Ms} ms behind its plan. Noisy windows are discarded and repeated; those that stayed noisy to the last try are kept and marked with *.`,
     'To repeat: `npm run bench:serving -- --write` takes all profiles but the soak, `npm run bench:serving -- --profiles soak --soak-minutes 30 --write` the soak; each writes the raw results (with whole histograms) as JSON into the folder given with `--out` and makes this section from all that lie there. `--quick` proves in two minutes that everything runs; its numbers say nothing. Linux only.',
   ];
 }
