@@ -66,7 +66,8 @@ export function startTelemetry({ service, otlpEndpoint, sampleRatio }: Telemetry
 
   return {
     tracer: trace.getTracer('slipway'),
-    meter: metrics.getMeter('slipway'),
+    // Its own, not the global one: a process that starts telemetry twice, as tests do, would read the first one's.
+    meter: meterProvider.getMeter('slipway'),
     histograms,
     resource,
     spanProcessor,

@@ -159,6 +159,8 @@ describe('fuzz: mutated bodies over HTTP', function () {
         const [status, body, type] = await post(sent, rng);
         statuses.set(status, (statuses.get(status) ?? 0) + 1);
         if (status === 200) continue;
+        // On a busy machine a mutated `timeout` of a few microseconds is over before the model is asked.
+        if (status === 504 && sent.body.includes('timeout')) continue;
         assert.ok(status >= 400 && status < 500, `status ${status}: ${shown(sent, index)}`);
         assert.equal(type, 'application/json', shown(sent, index));
         const refusal = JSON.parse(body.toString()) as object;

@@ -4,7 +4,9 @@ import type { Series } from './line-chart.ts';
 import type { CapacityResult, OverloadResult } from './profiles.ts';
 import type { Results } from './results.ts';
 import { SLOT_MS } from './poisson-load.ts';
+import type { PhaseResult } from './poisson-load.ts';
 import { SLO_MS, goodput, offered } from './server-under-load.ts';
+import type { LoadWindow } from './server-under-load.ts';
 import type { SoakResult } from './soak.ts';
 
 const MEGABYTE = 1024 * 1024;
@@ -21,7 +23,7 @@ export function plots({ capacity, overload, soak }: Results): Map<string, string
 }
 
 function latency({ perSecond, windows }: CapacityResult): string {
-  const phases = windows.flatMap((window) => window.phases).toSorted((a, b) => a.perSecond - b.perSecond);
+  const phases = decisive(windows);
   const series = (['p50', 'p90', 'p99', 'p999'] as const).map((field): Series => ({
     name: field === 'p999' ? 'p99.9' : field,
     points: phases.map((phase) => [offered(phase), phase[field]]),
@@ -39,11 +41,17 @@ function latency({ perSecond, windows }: CapacityResult): string {
   });
 }
 
+/** Of a rate that was tried twice, the try that decided. */
+function decisive(windows: readonly LoadWindow[]): PhaseResult[] {
+  const last = new Map(windows.flatMap(({ phases }) => phases).map((phase) => [phase.perSecond, phase]));
+  return [...last.values()].toSorted((a, b) => offered(a) - offered(b));
+}
+
 function goodputs({ capacity, runs }: OverloadResult, below: CapacityResult | undefined): string {
   const measured = [
-    ...(below?.windows ?? []).flatMap(({ phases }) => phases),
+    ...decisive(below?.windows ?? []),
     ...runs.flatMap(({ window }) => window.phases.slice(0, 1)),
-  ].toSorted((a, b) => a.perSecond - b.perSecond);
+  ].toSorted((a, b) => offered(a) - offered(b));
   const most = (measured.at(-1)?.perSecond ?? capacity) / capacity;
   return lineChart({
     title: 'Goodput: answered within the deadline, over what was offered',

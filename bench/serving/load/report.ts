@@ -110,7 +110,7 @@ function capacityPart({ result, windows, environment }: Kept<CapacityResult>): s
   );
   return [
     '### Capacity',
-    `The highest rate with a p99 under ${SLO_MS} ms and ${percent(ANSWERED)} in time: **${whole(result.perSecond)} per second**. ${provenance(environment)} ${windowsText(windows)}`,
+    `The highest rate with a p99 under ${SLO_MS} ms and ${percent(ANSWERED)} in time: **${whole(result.perSecond)} per second**. A rate that failed is tried once more; the table has both, the plot the second. ${provenance(environment)} ${windowsText(windows)}`,
     '![Latency over the offered rate](benchmarks/latency.svg)',
     table([...PHASE_HEAD, 'CPU-µs', 'server cores', 'log rows dropped'], rows),
   ];
