@@ -5,7 +5,7 @@ import { NO_ADMISSION_METRICS } from './admission-metrics.ts';
 import type { AdmissionMetrics, ShedReason } from './admission-metrics.ts';
 import { AdmissionTicket } from './admission-ticket.ts';
 import type { TicketBook } from './admission-ticket.ts';
-import { GradientLimit } from './gradient-limit.ts';
+import { DEFAULT_GRADIENT, GradientLimit } from './gradient-limit.ts';
 import { LoopCost } from './loop-cost.ts';
 import type { LoopProbe, LoopSample } from './loop-probe.ts';
 import { LoopTurns } from './loop-turns.ts';
@@ -30,6 +30,8 @@ export interface AdmissionSettings {
   readonly waitShare: number;
   readonly retryShare: number;
   readonly windowMs: number;
+  /** The adaptive limit does not fall below. */
+  readonly minLimit: number;
 }
 
 export const DEFAULT_ADMISSION: AdmissionSettings = {
@@ -37,6 +39,7 @@ export const DEFAULT_ADMISSION: AdmissionSettings = {
   waitShare: 0.5,
   retryShare: 0.1,
   windowMs: 100,
+  minLimit: DEFAULT_GRADIENT.min,
 };
 
 /** Critical requests have the rest of the cap to themselves, whatever the limit has grown to. */
@@ -64,12 +67,13 @@ export interface AdmissionOptions {
 /** One endpoint's share: a backend that is slow must not shed the requests of another endpoint. */
 class Gate {
   readonly endpoint: string;
-  readonly limit = new GradientLimit();
+  readonly limit: GradientLimit;
   readonly level = new ShedLevel();
   inFlight = 0;
 
-  constructor(endpoint: string) {
+  constructor(endpoint: string, min: number) {
     this.endpoint = endpoint;
+    this.limit = new GradientLimit({ ...DEFAULT_GRADIENT, min });
   }
 }
 
@@ -274,7 +278,7 @@ export class Admission implements TicketBook {
 
   #gate(endpoint: string): Gate {
     let gate = this.#gates.get(endpoint);
-    if (gate === undefined) this.#gates.set(endpoint, (gate = new Gate(endpoint)));
+    if (gate === undefined) this.#gates.set(endpoint, (gate = new Gate(endpoint, this.#settings.minLimit)));
     return gate;
   }
 }

@@ -118,6 +118,8 @@ export class GatewayFixture {
       registry,
       clock: systemClock,
       loopProbe: calmLoop(),
+      // Tests of admission make their own: no other test is about requests that a slow machine cannot take.
+      admission: { minLimit: 512, waitShare: 100 },
       rng: () => random.next(),
       metrics: NO_METRICS,
       tracer: NO_TRACER,
