@@ -71,7 +71,11 @@ export const ERRORS = {
   TRAINER_FAILED: row(500, true, 'The trainer ended with an error.'),
   TRAINER_CONTRACT: row(500, false, 'The trainer broke its contract.'),
   GATE_INVALID: row(422, false, 'A gate expression cannot be evaluated.'),
-  PREDICTION_LOG_INVALID: row(422, false, 'The file is no prediction log segment that this version can read.'),
+  PREDICTION_LOG_INVALID: row(
+    422,
+    false,
+    'The file is no prediction log segment that this version can read.',
+  ),
   OUTPUT_EXISTS: row(409, false, 'The file to be written is there already.'),
 
   // Gateway

@@ -78,12 +78,7 @@ function restart(tally: ArmTally, nowMs: number): void {
 }
 
 /** Counts one answer of the arm. */
-export function count(
-  tally: ArmTally,
-  outcome: Outcome,
-  ms: number,
-  latencySloMs: number,
-): void {
+export function count(tally: ArmTally, outcome: Outcome, ms: number, latencySloMs: number): void {
   tally.requests += 1;
   if (outcome === 'error') tally.errors += 1;
   else if (outcome === 'invalid') tally.invalid += 1;

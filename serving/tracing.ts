@@ -8,7 +8,12 @@ export interface GatewayTracer {
    * Begins the span of one run of a model. A batch has many causes and a span one parent: it is in the trace of the
    * first recorded request, with a link to each of them. Null when none is recorded.
    */
-  batch(requests: readonly InferenceSpan[], endpoint: string, version: string, rows: number): BatchSpan | null;
+  batch(
+    requests: readonly InferenceSpan[],
+    endpoint: string,
+    version: string,
+    rows: number,
+  ): BatchSpan | null;
 }
 
 /** What a request spends its time on, in this order. */
