@@ -78,10 +78,9 @@ export function createExperimentActivities(dependencies: ExperimentDependencies)
       try {
         await experiments.advance(input);
       } catch (error) {
-        // It was never opened, or this is the second attempt.
-        const over =
-          error instanceof SlipwayError && ['EXPERIMENT_NOT_FOUND', 'WRONG_PHASE'].includes(error.code);
-        if (!over) throw error;
+        // Never opened, the second attempt, or rewards that cannot be counted: it must end all the same. What may
+        // pass, such as a database that is away, is tried again.
+        if (!(error instanceof SlipwayError) || error.retryable) throw error;
       }
       await experiments.end(input);
     },
@@ -102,7 +101,7 @@ async function prepare(
       `experiment ${name} of ${endpoint} has run already; declare it under another name`,
     );
   }
-  await clearLost(dependencies, endpoint);
+  await clearLost(dependencies, endpoint, name);
   const route = await routes.read(endpoint);
   if (route === null) throw new SlipwayError('NO_CHAMPION', `endpoint ${endpoint} has no champion yet`);
   if (route.experiment !== null) {
@@ -144,15 +143,19 @@ async function resolveArms(
 async function clearLost(
   { routes, experiments, isExperimentRunning }: ExperimentDependencies,
   endpoint: string,
+  starting: string,
 ): Promise<void> {
   const route = await routes.read(endpoint);
   if (route === null || route.experiment === null) return;
   const { name } = route.experiment;
-  if (await isExperimentRunning({ endpoint, name })) return;
+  // Of one name only one workflow runs: the one that asks.
+  if (name !== starting && (await isExperimentRunning({ endpoint, name }))) return;
   const reason = 'its workflow no longer runs';
   const epoch = await routes.nextEpoch(endpoint);
   const key = `experiment/${endpoint}/${name}/clear/${epoch}`;
-  await routes.change({ endpoint, epoch, change: { kind: 'restore' }, key, actor: 'experiment', reason });
+  const { generation: expectedGeneration } = route;
+  const change = { kind: 'restore' } as const;
+  await routes.change({ endpoint, epoch, expectedGeneration, change, key, actor: 'experiment', reason });
   await experiments.end({
     endpoint,
     name,

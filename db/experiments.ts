@@ -22,6 +22,7 @@ import { createModelStore } from './models.ts';
 import { joinRewards, tallyRewards } from './reward-join.ts';
 import { armWindows, guardTrips, predictions } from './schema/evidence.ts';
 import { experiments, experimentSnapshots, rewardCounts } from './schema/experiments.ts';
+import { routes } from './schema/routing.ts';
 import { asStored, storedChoice } from './stored-value.ts';
 import { createVersionRegistry, versionNotFound } from './versions.ts';
 
@@ -201,6 +202,18 @@ async function open(
     return newest(tx, { endpoint, name });
   }
   const snapshot = startExperiment(plan, opened.startedAt.getTime());
+  // Nobody had traffic before this, so a lease that lapsed while the arms were loaded may begin anew.
+  await tx
+    .update(routes)
+    .set({ leaseUntil: sql`clock_timestamp() + ${plan.leaseMs} * interval '1 millisecond'` })
+    .where(
+      and(
+        eq(routes.endpoint, endpoint),
+        eq(routes.generation, generation),
+        sql`${routes.experiment} is not null`,
+        sql`${routes.leaseUntil} < clock_timestamp() + ${plan.leaseMs} * interval '1 millisecond'`,
+      ),
+    );
   await insertSnapshot(tx, { endpoint, name }, snapshot, sql`clock_timestamp()`);
   await appendAudit(tx, {
     stream: endpoint,

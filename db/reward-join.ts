@@ -88,7 +88,8 @@ function arrived(request: JoinRequest): SQL {
 /** All outcomes of a decision count when its window closes: what has no reward by then counts as 0. */
 function closed(request: JoinRequest): SQL {
   const due = sql`p.at <= clock_timestamp() - ${windowOf(request)}
-    and p.at > ${request.since}::timestamptz - ${windowOf(request)} - ${OVERLAP}`;
+    and (p.at > ${request.since}::timestamptz - ${windowOf(request)} - ${OVERLAP}
+      or p.received_at > ${request.since}::timestamptz - ${OVERLAP})`;
   return sql`select d.prediction_id, d.arm, d.snapshot, d.context,
       case when r.received_at <= d.at + ${windowOf(request)} then r.reward else 0 end as reward,
       case when r.received_at <= d.at + ${windowOf(request)} and ${isInvalid(request)} then 'invalid'

@@ -22,6 +22,8 @@ export interface Recorded {
   /** Null when the arm failed. */
   readonly output: ModelOutput | null;
   readonly outcome: Outcome;
+  /** Expired inside the model, not while it waited for it: the arm's own fault. */
+  readonly stuck: boolean;
   readonly latencyMs: number;
   /** The input, for the allow-list of the log; null when nothing of it is logged. */
   readonly features: Float32Array | null;
@@ -47,7 +49,7 @@ export class AnswerRecorder {
     arm.session.statistics.recordRequest(outcome === 'ok', Math.round(latencyMs * 1e6));
     // What waited too long says that there is too much traffic at least as often as that the arm is bad: the rollout
     // compares it with the champion's, the breaker, which has nothing to compare with, leaves it out.
-    if (arm.exposure !== null && outcome !== 'expired') {
+    if (arm.exposure !== null && (outcome !== 'expired' || recorded.stuck)) {
       guard.record(arm.tally, arm.exposure.breaker, outcome !== 'ok');
     }
     endpoint.log?.add({
@@ -65,7 +67,8 @@ export class AnswerRecorder {
       features: features ?? NO_FEATURES,
       statuses,
     });
-    if (outcome === 'expired') return;
+    // A decision of an experiment stays one, answered or not: what has no reward may count as 0.
+    if (outcome === 'expired' && experiment === null) return;
     const { tally } = arm;
     const row = { predictionId, endpoint: by.endpoint, generation, arm: tally.arm, version, atMs };
     predictions.add(

@@ -3,7 +3,6 @@
  * No other process is asked on the way, but for features that are not in the cache and models that run elsewhere.
  */
 import { SlipwayError } from '../domain/errors.ts';
-import type { ErrorCode } from '../domain/errors.ts';
 import type { Digest } from '../domain/routing/route.ts';
 import type { Clock } from '../platform/clock.ts';
 import { priorityOfParameter } from './admission/index.ts';
@@ -14,7 +13,7 @@ import type { FeatureJoiner, JoinedFeatures } from './features/index.ts';
 import { explain } from './log.ts';
 import type { GatewayLog } from './log.ts';
 import type { AnswerArm, GatewayMetrics, Outcome } from './metrics.ts';
-import { inferenceFailed } from './models/run-failure.ts';
+import { inferenceFailed, isNoFaultOfModel } from './models/run-failure.ts';
 import { isValidOutput } from './models/model-session.ts';
 import type { ModelOutput } from './models/model-session.ts';
 import { parseInferRequest } from './protocol/infer-request.ts';
@@ -155,14 +154,23 @@ class Inference {
       ran = await this.#run(arm.session, request, by, call);
     } catch (error) {
       if (error instanceof SlipwayError && error.code === 'DEADLINE_EXCEEDED') {
-        const latencyMs = clock.monotonic() - startedMs;
-        recorder.record(endpoint, picked, by, { ...kept, output: null, outcome: 'expired', latencyMs });
+        const endedMs = clock.monotonic();
+        const { batchRows, queueMs } = call.ticket;
+        const stuck = batchRows > 0 && queueMs < (endedMs - now) / 2;
+        const latencyMs = endedMs - startedMs;
+        recorder.record(endpoint, picked, by, {
+          ...kept,
+          output: null,
+          outcome: 'expired',
+          stuck,
+          latencyMs,
+        });
       }
       throw error;
     }
     const { output, outcome, unavailable, endedMs } = ran;
     const latencyMs = endedMs - startedMs;
-    recorder.record(endpoint, picked, by, { ...kept, output, outcome, latencyMs });
+    recorder.record(endpoint, picked, by, { ...kept, output, outcome, stuck: false, latencyMs });
     const result = unavailable ?? resultOf(by, request, output, outcome, joined);
     if (mirrorTo === null || copy === null || route.candidate === null) return { by, result, mirror: null };
     const mirror: MirrorJob = {
@@ -246,13 +254,6 @@ function resultOf(
   return inferenceFailed(
     outcome === 'invalid' ? 'the model gave a score that is no probability' : 'the run failed',
   );
-}
-
-const NO_FAULT: ReadonlySet<ErrorCode> = new Set(['DEADLINE_EXCEEDED', 'CALLER_GONE', 'MODEL_NOT_READY']);
-
-/** It never reached the model, or nobody waited for it: no evidence against a version. */
-function isNoFaultOfModel(error: unknown): boolean {
-  return error instanceof SlipwayError && NO_FAULT.has(error.code);
 }
 
 function noRoom(): SlipwayError {

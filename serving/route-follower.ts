@@ -76,6 +76,8 @@ export class RouteFollower {
   #poll(): void {
     void this.#subscribe();
     void this.#read();
+    // Also without the control plane: what was lost or refused is due to be loaded again.
+    for (const endpoint of this.#endpoints.values()) endpoint.maintain();
   }
 
   async #subscribe(): Promise<void> {

@@ -197,6 +197,11 @@ export class ServedEndpoint {
     return this.#host.close();
   }
 
+  /** To be called now and then, whether or not there is news. */
+  maintain(): void {
+    this.#settle();
+  }
+
   #warmUp(): void {
     const { features } = this.#options;
     if (this.#inputs.joiner === null || features === null) {

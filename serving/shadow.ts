@@ -11,6 +11,7 @@ import type { GatewayLog } from './log.ts';
 import type { GatewayMetrics, Outcome } from './metrics.ts';
 import { isValidOutput } from './models/model-session.ts';
 import type { ModelOutput } from './models/model-session.ts';
+import { isNoFaultOfModel } from './models/run-failure.ts';
 import { NoiseFloor, largestDifference, repeated } from './noise-floor.ts';
 import type { EndpointSpec } from './ports.ts';
 import type { PredictionLog } from './prediction-log.ts';
@@ -132,6 +133,8 @@ export class Shadow {
       output = await arm.session.run(job.features, rows);
       if (!isValidOutput(output, rows)) outcome = 'invalid';
     } catch (error) {
+      // It never reached the model: no evidence against it.
+      if (isNoFaultOfModel(error)) return;
       outcome = 'error';
       log.warn(
         { endpoint: spec.endpoint, version, arm: 'shadow', reason: explain(error) },

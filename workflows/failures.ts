@@ -12,6 +12,15 @@ export function orFail<T>(rule: () => T): T {
   }
 }
 
+/** Whether an activity failed because a newer rollout, rollback or experiment has taken the endpoint. */
+export function isFenced(error: unknown): boolean {
+  return (
+    error instanceof ActivityFailure &&
+    error.cause instanceof ApplicationFailure &&
+    error.cause.type === 'EPOCH_FENCED'
+  );
+}
+
 /** What went wrong at the bottom, for people. */
 export function rootMessage(error: unknown): string {
   let cause = error;

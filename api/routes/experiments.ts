@@ -1,4 +1,4 @@
-import { actorOf, requireRole } from '../auth.ts';
+import { requireRole } from '../auth.ts';
 import { evaluateShares, experimentDetail, statusOf } from '../experiment-detail.ts';
 import type { ApiPorts } from '../ports.ts';
 import {
@@ -160,7 +160,7 @@ function rewardRoute(app: ApiInstance, { rewards }: ApiPorts): void {
       },
     },
     async (request) => {
-      actorOf(request);
+      requireRole(request, 'service', 'engineer', 'operator', 'admin');
       const now = Date.now();
       const rows = request.body.rewards.map(({ predictionId, reward, observedAt }) => ({
         predictionId,

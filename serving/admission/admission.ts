@@ -70,6 +70,8 @@ class Gate {
   readonly limit: GradientLimit;
   readonly level = new ShedLevel();
   inFlight = 0;
+  /** Idle, and expected to be too slow: from then on one is let in, or nothing would ever correct the expectation. */
+  tryAtMs: number | null = null;
 
   constructor(endpoint: string, min: number) {
     this.endpoint = endpoint;
@@ -166,11 +168,13 @@ export class Admission implements TicketBook {
     if (reason === null) {
       if (Math.max(gate.inFlight, model?.waitingRows ?? 0) >= this.#settings.capRows) reason = 'cap';
       else if (ageMs + predictedMs > deadlineMs * this.#waitShare(priority)) {
-        reason = 'wait';
+        if (gate.inFlight > 0) reason = 'wait';
+        else if ((gate.tryAtMs ??= startedMs + this.#settings.windowMs) > startedMs) reason = 'wait';
       }
       if (reason !== null) gate.level.turnedAway();
     }
     if (reason !== null) return this.#reject(gate, reason, priority, predictedMs);
+    gate.tryAtMs = null;
     gate.level.admitted();
     this.#retries.admitted(retry);
     gate.inFlight += 1;

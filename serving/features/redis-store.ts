@@ -131,10 +131,15 @@ function parseRow(text: string | null): OnlineRow | null {
   if (text === null) return null;
   const space = text.indexOf(' ');
   const eventAtMs = Number(text.slice(0, space));
-  if (space < 1 || !Number.isSafeInteger(eventAtMs)) {
-    throw new SlipwayError('INTERNAL', 'a row of the Redis feature store was not written by Slipway');
+  // What somebody else wrote there counts as absent: it must fail neither the other keys of the read nor the gateway.
+  if (space < 1 || !Number.isSafeInteger(eventAtMs)) return null;
+  try {
+    const values: unknown = JSON.parse(text.slice(space + 1));
+    const isObject = typeof values === 'object' && values !== null && !Array.isArray(values);
+    return isObject ? { eventAtMs, values: values as OnlineRow['values'] } : null;
+  } catch {
+    return null;
   }
-  return { eventAtMs, values: JSON.parse(text.slice(space + 1)) as OnlineRow['values'] };
 }
 
 async function guarded<T>(work: Promise<T>): Promise<T> {

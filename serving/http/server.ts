@@ -105,7 +105,9 @@ async function handleInfer(
   );
   let code: string | undefined;
   try {
-    const body = await readBody(request, maxBodyBytes, encoding);
+    const leftMs = Math.max(1, ticket.deadlineMs - clock.monotonic());
+    const late = setTimeout(() => request.destroy(new CallerGone()), leftMs);
+    const body = await readBody(request, maxBodyBytes, encoding).finally(() => clearTimeout(late));
     const unit = headers['x-slipway-unit'] as string | undefined;
     const call = {
       endpoint,

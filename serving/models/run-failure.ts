@@ -1,5 +1,6 @@
 /** A run without a result: because of its rows, or because of what runs it. */
 import { SlipwayError } from '../../domain/errors.ts';
+import type { ErrorCode } from '../../domain/errors.ts';
 
 const EXECUTOR = 'executor';
 
@@ -29,4 +30,11 @@ export function remoteUnavailable(internal: string): SlipwayError {
 /** Whether other rows may have been without fault. */
 export function isInputFailure(error: SlipwayError): boolean {
   return error.code === 'INFERENCE_FAILED' && error.cause !== EXECUTOR;
+}
+
+const NO_FAULT: ReadonlySet<ErrorCode> = new Set(['DEADLINE_EXCEEDED', 'CALLER_GONE', 'MODEL_NOT_READY']);
+
+/** It never reached the model, or nobody waited for it: no evidence against a version. */
+export function isNoFaultOfModel(error: unknown): boolean {
+  return error instanceof SlipwayError && NO_FAULT.has(error.code);
 }

@@ -163,7 +163,9 @@ export class WorkerPool implements ModelSession {
       onEnd = () => this.lost(session);
       if (ended)
         throw new SlipwayError('MODEL_LOAD_FAILED', 'a thread ended right after it had loaded its model');
-      if (this.#retired !== null || (replaced !== null && !this.#members.includes(replaced))) {
+      // Lost meanwhile: the version is loaded anew, and nobody would ever retire this thread.
+      const unwanted = this.#members.length === 0 || (replaced !== null && !this.#members.includes(replaced));
+      if (this.#retired !== null || unwanted) {
         return await session.retire();
       }
       this.#members = [...this.#members.filter((member) => member !== replaced), this.#member(session)];

@@ -20,6 +20,9 @@ export interface WorkerSessionOptions {
   readonly onLost: () => void;
 }
 
+/** Runs in a row without any answer: the thread hangs, and is not only late. */
+const SILENT_RUNS = 3;
+
 export class WorkerSession implements ModelSession {
   readonly placement = 'worker';
   readonly concurrency = 1;
@@ -29,6 +32,7 @@ export class WorkerSession implements ModelSession {
   #lastId = 0;
   #retired = false;
   #gone = false;
+  #silent = 0;
   readonly #exit: Promise<void>;
 
   /** `worker` has loaded its model and kept it. */
@@ -48,7 +52,7 @@ export class WorkerSession implements ModelSession {
     if (this.#gone) return Promise.reject(executorFailed(ENDED));
     const id = (this.#lastId += 1);
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.#fail(id, executorFailed(TOO_LONG)), this.#options.runTimeoutMs);
+      const timer = setTimeout(() => this.#timedOut(id), this.#options.runTimeoutMs);
       this.#pending.set(id, { resolve, reject, timer });
       // A view of something larger, such as a request's body, would take all of it away.
       const whole = features.byteLength === features.buffer.byteLength;
@@ -68,7 +72,18 @@ export class WorkerSession implements ModelSession {
     return this.#exit;
   }
 
+  #timedOut(id: number): void {
+    this.#fail(id, executorFailed(TOO_LONG));
+    this.#silent += 1;
+    if (this.#gone || this.#retired || this.#silent < SILENT_RUNS) return;
+    this.#gone = true;
+    // It ends by itself, should it ever come back; nobody waits for that.
+    void this.retire();
+    this.#options.onLost();
+  }
+
   #settle(result: RunResult): void {
+    this.#silent = 0;
     if (result.kind === 'failed') return this.#fail(result.id, inferenceFailed(result.internal));
     const { labels, scores, runMs } = result;
     this.#take(result.id)?.resolve({ labels, scores, runMs });

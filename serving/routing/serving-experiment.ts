@@ -39,6 +39,12 @@ export function pickExperimentArm(
   nowMs: number,
   rng: () => number,
 ): Picked {
+  // The lease is the experiment's: without it no arm is counted, the control's neither, or the arms' shares are not
+  // those that were promised.
+  const over = arms.some(
+    (arm) => arm?.exposure != null && (nowMs >= arm.exposure.leaseUntilMs || arm.exposure.withdrawn),
+  );
+  if (over) return { arm: champion, experiment: null, propensity: 1 };
   let index: number;
   let propensity: number;
   let context: readonly number[] | undefined;

@@ -159,7 +159,8 @@ describe('observeExperiment', () => {
   };
 
   it('does not begin beside another experiment, a rollout, or without a champion', async () => {
-    await assert.rejects(prepare(ROUTE, true).prepared, { code: 'EXPERIMENT_RUNNING' });
+    const other = { ...ROUTE, experiment: { ...RUNNING, name: 'other' } };
+    await assert.rejects(prepare(other, true).prepared, { code: 'EXPERIMENT_RUNNING' });
     await assert.rejects(prepare({ ...ROUTE, experiment: null }, false, 'e/3').prepared, {
       code: 'ROLLOUT_IN_PROGRESS',
     });
@@ -173,6 +174,10 @@ describe('observeExperiment', () => {
     assert.equal((await prepared).generation, 5);
     assert.equal((await routes.read('e'))?.experiment, null);
     assert.equal(ended.length, 1);
+  });
+
+  it('what an earlier start of the same name left on the route is no obstacle to the next one', async () => {
+    assert.equal((await prepare(ROUTE, true).prepared).generation, 5);
   });
 
   it('the end never undoes a route that has replaced the experiment', async () => {

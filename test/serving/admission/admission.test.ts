@@ -186,9 +186,26 @@ describe('admission: decisions', () => {
     assert.ok(later >= 95 && later <= 103, `${later}`);
   });
 
+  it('lets one in at a time when it is idle: one slow run must not shut it for good', () => {
+    const bench = new Bench();
+    // A single stall taught it that a run takes three seconds; a deadline is one.
+    bench.modelMs = 3000;
+    const admitted: AdmissionTicket[] = [];
+    for (let ms = 0; ms < 1000; ms += 1) {
+      const decision = bench.decide();
+      if (!(decision instanceof AdmissionTicket)) continue;
+      assert.equal(admitted.length === 0 || bench.admission.inFlight === 1, true);
+      decision.release(true, bench.now);
+      admitted.push(decision);
+    }
+    assert.ok(admitted.length >= 3 && admitted.length <= 12, `${admitted.length}`);
+  });
+
   it('asks to come back in 1 to 30 whole seconds, later when it takes longer, and not all at once', () => {
     const seconds = (modelMs: number): Set<number> => {
       const bench = new Bench();
+      // One is under way: an idle gateway lets in one request a window, whatever it expects.
+      bench.fill(1);
       bench.modelMs = modelMs;
       return new Set(
         Array.from({ length: 200 }, () => {
